@@ -1,0 +1,110 @@
+// Byte helpers shared by every format: encodings are strict, so that one value has one spelling.
+import { SealedError } from './errors.ts'
+
+/** Bytes backed by an ordinary ArrayBuffer, as Web Crypto wants them. */
+export type Bytes = Uint8Array<ArrayBuffer>
+
+const utf8Encoder = new TextEncoder()
+const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export const utf8 = (text: string): Bytes => utf8Encoder.encode(text) as Bytes
+
+/** Decodes UTF-8; throws `encoding.invalid` on malformed input. */
+export function fromUtf8(bytes: Uint8Array): string {
+  try {
+    return utf8Decoder.decode(bytes)
+  } catch {
+    throw new SealedError('encoding.invalid', 'bytes are not valid UTF-8')
+  }
+}
+
+export function concat(...parts: Uint8Array[]): Bytes {
+  let length = 0
+  for (const part of parts) length += part.length
+  const out = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
+
+/** Compares in time that depends on the lengths only. */
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  let difference = 0
+  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!
+  return difference === 0
+}
+
+const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
+
+export function toHex(bytes: Uint8Array): string {
+  let out = ''
+  for (const byte of bytes) out += HEX[byte]
+  return out
+}
+
+/** Decodes lower-case hex of exactly `length` bytes (any even length without it); else `encoding.invalid`. */
+export function fromHex(text: string, length?: number): Bytes {
+  if (!/^(?:[0-9a-f]{2})*$/.test(text) || (length !== undefined && text.length !== 2 * length))
+    throw new SealedError(
+      'encoding.invalid',
+      `expected ${length ?? 'whole'} bytes of lower-case hex`,
+    )
+  const out = new Uint8Array(text.length / 2)
+  for (let i = 0; i < out.length; i++) out[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+  return out
+}
+
+const CHUNK = 0x8000
+
+/** Base64 (RFC 4648 section 4, padded), as notes and PEM use it. */
+export function toBase64(bytes: Uint8Array): string {
+  const native = bytes as Uint8Array & { toBase64?: () => string }
+  if (native.toBase64) return native.toBase64()
+  let binary = ''
+  for (let i = 0; i < bytes.length; i += CHUNK)
+    binary += String.fromCharCode(...bytes.subarray(i, i + CHUNK))
+  return btoa(binary)
+}
+
+/** Decodes canonical padded base64; other spellings of the same bytes are `encoding.invalid`. */
+export function fromBase64(text: string): Bytes {
+  let bytes: Bytes | undefined
+  if (/^[A-Za-z0-9+/]*={0,2}$/.test(text) && text.length % 4 === 0)
+    bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+  if (!bytes || toBase64(bytes) !== text)
+    throw new SealedError('encoding.invalid', 'not canonical padded base64')
+  return bytes
+}
+
+/** Base64url without padding (RFC 4648 section 5), as every format of ours uses it. */
+export const toBase64url = (bytes: Uint8Array): string =>
+  toBase64(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+
+/** Decodes canonical unpadded base64url; other spellings of the same bytes are `encoding.invalid`. */
+export function fromBase64url(text: string): Bytes {
+  if (/[^A-Za-z0-9_-]/.test(text) || text.length % 4 === 1)
+    throw new SealedError('encoding.invalid', 'not unpadded base64url')
+  const standard = text.replaceAll('-', '+').replaceAll('_', '/')
+  return fromBase64(standard.padEnd(Math.ceil(text.length / 4) * 4, '='))
+}
+
+export async function sha256(...parts: Uint8Array[]): Promise<Bytes> {
+  const data = parts.length === 1 ? parts[0]! : concat(...parts)
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', data as Bytes))
+}
+
+export async function sha256Hex(...parts: Uint8Array[]): Promise<string> {
+  return toHex(await sha256(...parts))
+}
+
+export const randomBytes = (length: number): Bytes => crypto.getRandomValues(new Uint8Array(length))
+
+export function u32be(value: number): Bytes {
+  const out = new Uint8Array(4)
+  new DataView(out.buffer).setUint32(0, value)
+  return out
+}
