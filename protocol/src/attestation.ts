@@ -1,0 +1,95 @@
+// The attestation document of one boot: keys, evidence and the measured configuration. Addressed by the SHA-256 of
+// its canonical bytes; made fresh for a caller by a challenge quote beside it.
+import * as v from 'valibot'
+import { type Bytes, fromHex, sha256Hex } from './bytes.ts'
+import { canonicalBytes, parseCanonical } from './json.ts'
+import { keySetSchema, transportKeySchema } from './key-set.ts'
+import { base64url, check, digest, hex, integer, name } from './schema.ts'
+
+export const quoteSchema = v.strictObject({ attest: base64url(1024), signature: base64url(1024) })
+export type QuoteRecord = v.InferOutput<typeof quoteSchema>
+
+export const egressRuleSchema = v.strictObject({
+  address: v.pipe(
+    v.string(),
+    v.regex(/^[0-9a-f:.]{2,45}(?:\/\d{1,3})?$/, 'must be an IP address or CIDR block'),
+  ),
+  port: integer(1, 65535),
+  protocol: v.picklist(['tcp', 'udp']),
+})
+export type EgressRule = v.InferOutput<typeof egressRuleSchema>
+
+/** What is measured into PCR 8, as the SHA-256 of its canonical bytes. */
+export const configurationSchema = v.strictObject({
+  attribution: name,
+  authorities: v.array(v.strictObject({ id: hex(16), public_key: base64url(32) })),
+  metering: v.picklist(['required', 'optional']),
+  version: v.literal(1),
+  workloads: v.array(
+    v.strictObject({
+      activations: v.picklist(['none', 'safetensors']),
+      /** SHA-256 of the workload file's bytes. */
+      digest,
+      egress: v.array(egressRuleSchema),
+      image: digest,
+      name,
+      prefix_cache: v.picklist(['off', 'unknown']),
+      seal_policy: v.picklist(['request', 'epoch', 'permanent']),
+    }),
+  ),
+})
+export type Configuration = v.InferOutput<typeof configurationSchema>
+
+export const attestationDocumentSchema = v.strictObject({
+  ak: v.strictObject({
+    /** DER certificates: leaf first, root last. */
+    chain: v.pipe(v.array(base64url(8192)), v.maxLength(6)),
+    /** TPMT_PUBLIC. */
+    public: base64url(1024),
+  }),
+  configuration: configurationSchema,
+  event_log: v.exactOptional(base64url(262144)),
+  key_set: keySetSchema,
+  pcrs: v.pipe(v.array(v.strictObject({ digest, index: integer(0, 23) })), v.maxLength(24)),
+  quote: quoteSchema,
+  started_ms: integer(),
+  tee_report: v.exactOptional(
+    v.strictObject({ kind: v.picklist(['sev-snp', 'tdx']), report: base64url(65536) }),
+  ),
+  transport_keys: v.pipe(v.array(transportKeySchema), v.minLength(1), v.maxLength(4)),
+  version: v.literal(1),
+})
+export type AttestationDocument = v.InferOutput<typeof attestationDocumentSchema>
+
+/** Answer to `GET /v1/attestation?nonce=`: the document, and a quote over the nonce's place in a tree of challenges. */
+export const attestationAnswerSchema = v.strictObject({
+  challenge: v.exactOptional(
+    v.strictObject({
+      index: integer(0, 65535),
+      path: v.pipe(v.array(digest), v.maxLength(16)),
+      quote: quoteSchema,
+      size: integer(1, 65536),
+    }),
+  ),
+  document: attestationDocumentSchema,
+})
+export type AttestationAnswer = v.InferOutput<typeof attestationAnswerSchema>
+
+export const documentDigest = (document: AttestationDocument): Promise<string> =>
+  sha256Hex(canonicalBytes(document))
+
+/** Parses canonical bytes; throws `json.*` or `evidence.invalid`. */
+export const parseAttestationDocument = (bytes: Uint8Array): AttestationDocument =>
+  check(
+    attestationDocumentSchema,
+    parseCanonical(bytes),
+    'attestation document',
+    'evidence.invalid',
+  )
+
+export const parseAttestationAnswer = (bytes: Uint8Array): AttestationAnswer =>
+  check(attestationAnswerSchema, parseCanonical(bytes), 'attestation', 'evidence.invalid')
+
+/** The document's PCR values by index. */
+export const pcrMap = (document: AttestationDocument): Map<number, Bytes> =>
+  new Map(document.pcrs.map(({ index, digest }) => [index, fromHex(digest)]))

@@ -1,0 +1,106 @@
+// The files that an operator writes: the deployment (`sealed.json`) and each workload (`workload.json`). Unknown
+// members are refused; what is measured of a workload is the SHA-256 of its file's bytes.
+import * as v from 'valibot'
+import { egressRuleSchema } from './attestation.ts'
+import { fromUtf8 } from './bytes.ts'
+import { parseStrict } from './json.ts'
+import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
+
+const path = v.pipe(text(4096), v.minLength(1))
+const endpoint = v.pipe(
+  v.string(),
+  v.regex(/^\/[a-z0-9/_-]{1,63}$/, 'must be a path of lower-case letters'),
+)
+
+export const workloadSchema = v.strictObject({
+  activations: v.picklist(['none', 'safetensors']),
+  /** Destinations open to the workload while it is not sealed. */
+  egress: v.pipe(v.array(egressRuleSchema), v.maxLength(64)),
+  endpoints: v.pipe(v.array(endpoint), v.minLength(1), v.maxLength(16)),
+  env: v.pipe(
+    v.array(
+      v.strictObject({
+        name: v.pipe(v.string(), v.regex(/^[A-Z][A-Z0-9_]{0,63}$/)),
+        value: text(4096),
+      }),
+    ),
+    v.maxLength(64),
+  ),
+  /** Image config digest (SHA-256), the image's identity. */
+  image: digest,
+  memory_bytes: integer(16 * 1024 * 1024),
+  models: v.pipe(v.array(text(128)), v.minLength(1), v.maxLength(16)),
+  name,
+  pids: integer(4, 65536),
+  port: integer(1, 65535),
+  prefix_cache: v.picklist(['off', 'unknown']),
+  seal_policy: v.picklist(['request', 'epoch', 'permanent']),
+  version: v.literal(1),
+})
+export type Workload = v.InferOutput<typeof workloadSchema>
+
+export const tlsSchema = v.variant('mode', [
+  v.strictObject({ mode: v.literal('off') }),
+  v.strictObject({ mode: v.literal('embassy'), names: v.pipe(v.array(text(253)), v.minLength(1)) }),
+  v.strictObject({ mode: v.literal('files'), certificate: path, key: path }),
+])
+
+const limitsSchema = v.strictObject({
+  /** Bytes of one plain request body. */
+  body_bytes: v.optional(integer(1), 1024 * 1024),
+  /** How long a late activations file is waited for at commit. */
+  activations_ms: v.optional(integer(1), 2_000),
+  /** Sessions of one caller that are open at once, those waiting included. */
+  caller_sessions: v.optional(integer(1), 65),
+  output_bytes: v.optional(integer(1), 16 * 1024 * 1024),
+  /** Sessions of one workload that wait for a replica. */
+  queue: v.optional(integer(0), 64),
+  queue_ms: v.optional(integer(1), 60_000),
+  /** From reveal to the end of the workload's answer. */
+  workload_ms: v.optional(integer(1), 120_000),
+})
+export type Limits = v.InferOutput<typeof limitsSchema>
+
+export const deploymentSchema = v.strictObject({
+  /** SHA-256 of each API key; none means that only loopback may call and no key is asked for. */
+  api_keys: v.array(v.strictObject({ digest, name })),
+  authorities: v.array(v.strictObject({ id: hex(16), name, public_key: base64url(32) })),
+  gateway: v.strictObject({
+    host: text(64),
+    port: integer(0, 65535),
+    tls: tlsSchema,
+  }),
+  /** Four hex digits that name this instance's firewall tables, interfaces, containers and directories. */
+  id: hex(2),
+  limits: v.optional(limitsSchema, {}),
+  metering: v.picklist(['required', 'optional']),
+  pause: v.strictObject({ archive: path, image: digest }),
+  probes: v.strictObject({
+    interval_ms: integer(1_000),
+    /** Further addresses that probes try to reach, beside host, siblings, resolver and metadata server. */
+    targets: v.pipe(v.array(egressRuleSchema), v.maxLength(16)),
+  }),
+  runtime_dir: path,
+  state_dir: path,
+  tpm: v.strictObject({
+    /** PEM file with the certificates above the attestation key's, root last. */
+    chain: path,
+    /** `/dev/tpmrm0`, or the Unix socket of a software TPM. */
+    path,
+  }),
+  version: v.literal(1),
+  workloads: v.pipe(
+    v.array(v.strictObject({ archive: path, file: path, replicas: integer(1, 16) })),
+    v.minLength(1),
+    v.maxLength(8),
+  ),
+})
+export type Deployment = v.InferOutput<typeof deploymentSchema>
+
+/** Parses `sealed.json`; throws `json.invalid` or `config.invalid` naming the member at fault. */
+export const parseDeployment = (bytes: Uint8Array): Deployment =>
+  check(deploymentSchema, parseStrict(fromUtf8(bytes)), 'sealed.json', 'config.invalid')
+
+/** Parses `workload.json`; throws `json.invalid` or `config.invalid` naming the member at fault. */
+export const parseWorkload = (bytes: Uint8Array): Workload =>
+  check(workloadSchema, parseStrict(fromUtf8(bytes)), 'workload.json', 'config.invalid')

@@ -1,0 +1,129 @@
+// Fernet (github.com/fernet/spec, version 0x80) over Web Crypto: binary safe, and in two halves, so that a process
+// can check a token with the signing half before anyone gives it the encryption half. Never decrypts what has not
+// authenticated.
+import { type Bytes, concat, fromBase64, toBase64 } from './bytes.ts'
+import { SealedError } from './errors.ts'
+
+const HEADER = 9
+const IV = 16
+const MAC = 32
+/** Bytes a token adds around the padded plaintext. */
+export const FERNET_OVERHEAD = HEADER + IV + MAC
+
+export interface FernetOptions {
+  /** Seconds a token stays valid; without it age is not judged. */
+  ttlSeconds?: number
+  /** Milliseconds since the epoch. */
+  now?: number
+}
+
+/** A token whose MAC has been checked; the only thing that `decryptToken` takes. */
+export interface AuthenticToken {
+  readonly iv: Bytes
+  readonly ciphertext: Bytes
+}
+
+const CLOCK_SKEW_SECONDS = 60
+const invalid = () => new SealedError('fernet.invalid', 'Fernet token does not authenticate')
+
+const hmacKey = (raw: Uint8Array, usage: 'sign' | 'verify') =>
+  crypto.subtle.importKey('raw', raw as Bytes, { name: 'HMAC', hash: 'SHA-256' }, false, [usage])
+const aesKey = (raw: Uint8Array, usage: 'encrypt' | 'decrypt') =>
+  crypto.subtle.importKey('raw', raw as Bytes, 'AES-CBC', false, [usage])
+
+/** The two 16-byte halves of a 32-byte Fernet key: signing, then encryption. */
+export function splitKey(key: Uint8Array): { signing: Bytes; encryption: Bytes } {
+  if (key.length !== 32)
+    throw new SealedError('fernet.invalid', `a Fernet key has 32 bytes, not ${key.length}`)
+  return { signing: key.slice(0, 16) as Bytes, encryption: key.slice(16) as Bytes }
+}
+
+/** Encrypts to a token (base64url text, padded as the specification says). */
+export async function encryptToken(
+  key: Uint8Array,
+  plaintext: Uint8Array,
+  options: { now?: number; iv?: Uint8Array } = {},
+): Promise<string> {
+  const halves = splitKey(key)
+  const iv = (options.iv ?? crypto.getRandomValues(new Uint8Array(IV))) as Bytes
+  const head = new Uint8Array(HEADER)
+  head[0] = 0x80
+  const seconds = Math.floor((options.now ?? Date.now()) / 1000)
+  new DataView(head.buffer).setBigUint64(1, BigInt(seconds))
+  const encryption = await aesKey(halves.encryption, 'encrypt')
+  const ciphertext = await crypto.subtle.encrypt(
+    { name: 'AES-CBC', iv },
+    encryption,
+    plaintext as Bytes,
+  )
+  const signed = concat(head, iv, new Uint8Array(ciphertext))
+  const mac = await crypto.subtle.sign('HMAC', await hmacKey(halves.signing, 'sign'), signed)
+  return toBase64(concat(signed, new Uint8Array(mac)))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+}
+
+/** Checks form, MAC (in constant time) and age with the signing half. Throws `fernet.invalid` or `fernet.expired`. */
+export async function authenticateToken(
+  signing: Uint8Array,
+  token: string,
+  options: FernetOptions = {},
+): Promise<AuthenticToken> {
+  const bytes = decode(token)
+  const body = bytes.length - FERNET_OVERHEAD
+  if (body < IV || body % IV !== 0 || bytes[0] !== 0x80) throw invalid()
+  const signed = bytes.subarray(0, bytes.length - MAC)
+  const mac = bytes.subarray(bytes.length - MAC)
+  if (!(await crypto.subtle.verify('HMAC', await hmacKey(signing, 'verify'), mac, signed)))
+    throw invalid()
+  if (options.ttlSeconds !== undefined) {
+    const now = Math.floor((options.now ?? Date.now()) / 1000)
+    const made = Number(new DataView(bytes.buffer).getBigUint64(1))
+    if (made + options.ttlSeconds < now || made > now + CLOCK_SKEW_SECONDS)
+      throw new SealedError(
+        'fernet.expired',
+        'Fernet token is outside its time window: check the clock and send a new one',
+      )
+  }
+  return {
+    iv: bytes.slice(HEADER, HEADER + IV),
+    ciphertext: bytes.slice(HEADER + IV, bytes.length - MAC),
+  }
+}
+
+/** Decrypts an authenticated token with the encryption half. Throws `fernet.invalid` on bad padding. */
+export async function decryptAuthentic(
+  encryption: Uint8Array,
+  token: AuthenticToken,
+): Promise<Bytes> {
+  const key = await aesKey(encryption, 'decrypt')
+  try {
+    return new Uint8Array(
+      await crypto.subtle.decrypt({ name: 'AES-CBC', iv: token.iv }, key, token.ciphertext),
+    )
+  } catch {
+    throw invalid()
+  }
+}
+
+/** Authenticates and decrypts in one step. */
+export async function decryptToken(
+  key: Uint8Array,
+  token: string,
+  options?: FernetOptions,
+): Promise<Bytes> {
+  const halves = splitKey(key)
+  return decryptAuthentic(
+    halves.encryption,
+    await authenticateToken(halves.signing, token, options),
+  )
+}
+
+function decode(token: string): Bytes {
+  if (/[^A-Za-z0-9_=-]/.test(token)) throw invalid()
+  try {
+    return fromBase64(token.replaceAll('-', '+').replaceAll('_', '/'))
+  } catch {
+    throw invalid()
+  }
+}

@@ -1,0 +1,68 @@
+// The order in which statements may stand in a session (SPEC.md, "Grammar"), as a state machine. A receipt whose
+// signature is right and whose grammar is wrong is no receipt.
+import { SealedError } from './errors.ts'
+import type { Statement, StatementType } from './statement.ts'
+
+type Edges = Partial<Record<StatementType, State>>
+type State =
+  | 'start'
+  | 'received'
+  | 'enforced'
+  | 'revealed'
+  | 'observed'
+  | 'applied'
+  | 'checked'
+  | 'committed'
+  | 'released'
+  | 'read'
+  | 'end'
+
+const ABORT: Edges = { 'session.aborted': 'end' }
+const GRAMMAR: Record<State, Edges> = {
+  start: { 'request.received': 'received' },
+  received: { 'seal.enforced': 'enforced', 'registry.read': 'read' },
+  enforced: { 'input_key.revealed': 'revealed', ...ABORT },
+  revealed: { 'activations.observed': 'observed', 'registry.applied': 'applied', ...ABORT },
+  observed: { 'activations.observed': 'observed', 'registry.applied': 'applied', ...ABORT },
+  applied: { 'seal.checked': 'checked', ...ABORT },
+  checked: { 'output.committed': 'committed', ...ABORT },
+  committed: { 'seal.released': 'released', ...ABORT },
+  released: { 'response.released': 'end' },
+  read: { 'response.released': 'end' },
+  end: {},
+}
+
+/** Throws `receipt.invalid` unless the statements are one whole session, numbered from 0, in time's order. */
+export function checkGrammar(statements: readonly Statement[]): void {
+  let state: State = 'start'
+  let mono = -1n
+  for (const [index, statement] of statements.entries()) {
+    const next: State | undefined = GRAMMAR[state][statement.type]
+    if (!next) throw wrong(`${statement.type} may not follow at position ${index} (state ${state})`)
+    if (statement.seq !== index) throw wrong(`statement ${index} is numbered ${statement.seq}`)
+    const at = BigInt(statement.mono_us)
+    if (at < mono) throw wrong(`statement ${index} is earlier than the one before it`)
+    mono = at
+    state = next
+  }
+  if (state !== 'end') throw wrong(`the session does not end (state ${state})`)
+  checkMembers(statements)
+}
+
+/** Rules between members of different statements, which no single schema can say. */
+function checkMembers(statements: readonly Statement[]): void {
+  const received = statements[0]!
+  if (received.type !== 'request.received') return
+  const envelope = received.door === 'envelope'
+  if (envelope !== (received.header_digest !== undefined && received.expect !== undefined))
+    throw wrong('header_digest and expect stand in envelope sessions and only there')
+  if (envelope === (received.input_digest !== undefined))
+    throw wrong('input_digest stands in plain sessions and only there')
+  const reads = statements.some((s) => s.type === 'registry.read')
+  if (reads !== (received.operation === 'read')) throw wrong('operation and statements differ')
+  const applied = statements.find((s) => s.type === 'registry.applied')
+  if (applied && applied.operation !== received.operation)
+    throw wrong('operation and registry.applied differ')
+}
+
+const wrong = (message: string) => new SealedError('receipt.invalid', `statements: ${message}`)

@@ -1,0 +1,50 @@
+// A verifier's policy: whose word it takes and what it insists on. A file that a person reviewed, or the strict
+// default, which no software TPM passes.
+import * as v from 'valibot'
+import { parseStrict } from './json.ts'
+import { check, digest, hex, integer, text } from './schema.ts'
+
+export const policySchema = v.strictObject({
+  /** SHA-256 of the DER root certificates that may vouch for an attestation key. */
+  ak_roots: v.pipe(v.array(digest), v.minLength(1)),
+  /** Authorities that must be present in the measured configuration. */
+  authorities: v.array(hex(16)),
+  /** Kinds of evidence without which nothing is verified. */
+  evidence: v.pipe(v.array(v.picklist(['tpm', 'event-log', 'sev-snp', 'tdx'])), v.includes('tpm')),
+  /** Oldest checkpoint accepted, in milliseconds before now; absent for receipts kept for years. */
+  max_age_ms: v.exactOptional(integer(1)),
+  metering: v.picklist(['required', 'optional']),
+  name: text(64),
+  /** Reference values: each PCR named must have one of the digests. */
+  pcrs: v.array(
+    v.strictObject({ digests: v.pipe(v.array(digest), v.minLength(1)), index: integer(0, 23) }),
+  ),
+  seal_policies: v.pipe(v.array(v.picklist(['request', 'epoch', 'permanent'])), v.minLength(1)),
+  version: v.literal(1),
+  /** Digests of the workload files accepted. */
+  workloads: v.array(digest),
+})
+export type Policy = v.InferOutput<typeof policySchema>
+
+/** Parses a policy file; throws `json.invalid` or `config.invalid`. */
+export const parsePolicy = (source: string): Policy =>
+  check(policySchema, parseStrict(source), 'policy', 'config.invalid')
+
+/** Roots of Google's endorsement and attestation keys: `EK/AK CA Root` and the older `tpm_ek_root_1`. */
+export const GOOGLE_AK_ROOTS = [
+  '594759594b9b61524f6c8ef668f7177f7b9066bc0674f2f49fe9e052be78beb2',
+  '9bd5285f8fb18502a7947e621ffd470266f49fcd3b73e19a190f690ad32a7caf',
+]
+
+/** Used when no policy is given: real hardware, nothing accepted that was not named. */
+export const STRICT_POLICY: Policy = {
+  ak_roots: GOOGLE_AK_ROOTS,
+  authorities: [],
+  evidence: ['tpm', 'event-log', 'sev-snp'],
+  metering: 'required',
+  name: 'strict',
+  pcrs: [],
+  seal_policies: ['request', 'epoch', 'permanent'],
+  version: 1,
+  workloads: [],
+}

@@ -1,0 +1,34 @@
+// The receipt: a session's statements, their place in the log, the checkpoint over it and the quote over that.
+// On the wire it is base64url of its canonical JSON.
+import * as v from 'valibot'
+import { quoteSchema } from './attestation.ts'
+import { type Bytes, fromBase64url, toBase64url } from './bytes.ts'
+import { canonicalBytes, parseCanonical } from './json.ts'
+import { base64url, check, digest, integer, text } from './schema.ts'
+import { sessionLeafSchema } from './statement.ts'
+
+/** Bound of a receipt in base64url. */
+export const MAX_RECEIPT_CHARS = 65_536
+
+export const receiptSchema = v.strictObject({
+  checkpoint: text(2048),
+  /** SHA-256 of the attestation document. */
+  document: digest,
+  index: integer(),
+  leaf: sessionLeafSchema,
+  path: v.pipe(v.array(v.pipe(base64url(32), v.length(43))), v.maxLength(48)),
+  quote: quoteSchema,
+  version: v.literal(1),
+})
+export type Receipt = v.InferOutput<typeof receiptSchema>
+
+export const encodeReceipt = (receipt: Receipt): string => toBase64url(canonicalBytes(receipt))
+
+/** Decodes a receipt; throws `encoding.invalid`, `json.*` or `receipt.invalid`. */
+export function decodeReceipt(encoded: string): Receipt {
+  if (encoded.length > MAX_RECEIPT_CHARS)
+    return check(receiptSchema, null, 'receipt', 'receipt.invalid')
+  return check(receiptSchema, parseCanonical(fromBase64url(encoded)), 'receipt', 'receipt.invalid')
+}
+
+export const leafBytes = (leaf: Receipt['leaf']): Bytes => canonicalBytes(leaf)

@@ -1,0 +1,166 @@
+// The sealed answer (SPEC.md, "Sealed response"): AES-256-GCM frames under a key of this one session, so that a cut,
+// reordered, reflected or spliced stream is always an error and never a shorter answer.
+import { type Bytes, concat, u32be, utf8 } from './bytes.ts'
+import { SealedError } from './errors.ts'
+
+export const RESPONSE_TYPE = 'application/vnd.sealed-response'
+/** Bound of one frame's ciphertext. */
+export const MAX_FRAME_BYTES = 1024 * 1024
+export const SERVER_RANDOM_BYTES = 32
+const TAG = 16
+/** The most plaintext that one frame carries. */
+export const MAX_FRAME_PLAINTEXT = MAX_FRAME_BYTES - TAG
+
+export const FRAME_TYPES = ['head', 'data', 'beat', 'final'] as const
+export type FrameType = (typeof FRAME_TYPES)[number]
+export interface Frame {
+  type: FrameType
+  plaintext: Bytes
+}
+
+async function hkdf(
+  secret: Uint8Array,
+  salt: Uint8Array,
+  info: Uint8Array,
+  bits: number,
+): Promise<Bytes> {
+  const key = await crypto.subtle.importKey('raw', secret as Bytes, 'HKDF', false, ['deriveBits'])
+  const params = { name: 'HKDF', hash: 'SHA-256', salt: salt as Bytes, info: info as Bytes }
+  return new Uint8Array(await crypto.subtle.deriveBits(params, key, bits))
+}
+
+async function frameKey(
+  context: ResponseContext,
+  serverRandom: Uint8Array,
+  usage: 'encrypt' | 'decrypt',
+): Promise<CryptoKey> {
+  const info = concat(utf8('sealed/response/v1'), serverRandom)
+  const raw = await hkdf(context.responseSecret, context.headerDigest, info, 256)
+  return crypto.subtle.importKey('raw', raw, 'AES-GCM', false, [usage])
+}
+
+/** The per-session salt under which contents are digested in statements; client and embassy derive it alike. */
+export const sessionSalt = (context: ResponseContext): Promise<Bytes> =>
+  hkdf(context.responseSecret, context.headerDigest, utf8('sealed/salt/v1'), 256)
+
+export interface ResponseContext {
+  responseSecret: Uint8Array
+  headerDigest: Uint8Array
+}
+
+const parameters = (context: ResponseContext, number: number, type: number) => {
+  const iv = new Uint8Array(12)
+  new DataView(iv.buffer).setUint32(8, number)
+  return { name: 'AES-GCM', iv, additionalData: concat(context.headerDigest, Uint8Array.of(type)) }
+}
+
+/** Writes frames in order. The caller sends `serverRandom` first, then each returned frame. */
+export class ResponseWriter {
+  readonly serverRandom: Bytes
+  readonly #context: ResponseContext
+  readonly #key: Promise<CryptoKey>
+  #number = 0
+
+  constructor(
+    context: ResponseContext,
+    serverRandom: Bytes = crypto.getRandomValues(new Uint8Array(SERVER_RANDOM_BYTES)),
+  ) {
+    this.serverRandom = serverRandom
+    this.#context = context
+    this.#key = frameKey(context, serverRandom, 'encrypt')
+  }
+
+  /** One frame: u32 length of the ciphertext, u8 type, ciphertext with tag. */
+  async frame(type: FrameType, plaintext: Uint8Array): Promise<Bytes> {
+    if (plaintext.length > MAX_FRAME_PLAINTEXT)
+      throw new SealedError(
+        'response.invalid',
+        `a frame carries at most ${MAX_FRAME_PLAINTEXT} bytes`,
+      )
+    const code = FRAME_TYPES.indexOf(type)
+    const algorithm = parameters(this.#context, this.#number++, code)
+    const sealed = new Uint8Array(
+      await crypto.subtle.encrypt(algorithm, await this.#key, plaintext as Bytes),
+    )
+    return concat(u32be(sealed.length), Uint8Array.of(code), sealed)
+  }
+}
+
+/**
+ * Reads a sealed answer. Yields every frame but beats; throws `response.invalid` on anything that does not
+ * authenticate in order, `response.truncated` when the stream ends without its final frame, and refuses bytes after it.
+ */
+export async function* readResponse(
+  context: ResponseContext,
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Frame, void, void> {
+  const source = new ByteReader(body)
+  const serverRandom = await source.take(SERVER_RANDOM_BYTES)
+  if (!serverRandom) throw truncated()
+  const key = await frameKey(context, serverRandom, 'decrypt')
+  for (let number = 0, started = false; ; number++) {
+    const head = await source.take(5)
+    if (!head) throw truncated()
+    const length = new DataView(head.buffer).getUint32(0)
+    const type = FRAME_TYPES[head[4]!]
+    if (length < TAG || length > MAX_FRAME_BYTES || !type) throw broken('malformed frame')
+    const ciphertext = await source.take(length)
+    if (!ciphertext) throw truncated()
+    let plaintext: Bytes
+    try {
+      const algorithm = parameters(context, number, head[4]!)
+      plaintext = new Uint8Array(await crypto.subtle.decrypt(algorithm, key, ciphertext))
+    } catch {
+      throw broken('a frame does not authenticate')
+    }
+    if (type === 'beat') continue
+    if (type === 'head' ? started : !started) throw broken(`frame ${type} out of order`)
+    started = true
+    if (type === 'final' && !(await source.ended())) throw broken('bytes after the final frame')
+    yield { type, plaintext }
+    if (type === 'final') return
+  }
+}
+
+const broken = (message: string) => new SealedError('response.invalid', `sealed answer: ${message}`)
+const truncated = () =>
+  new SealedError(
+    'response.truncated',
+    'the sealed answer ended before its final frame; ask again with a new envelope',
+  )
+
+class ByteReader {
+  readonly #source: AsyncIterator<Uint8Array>
+  #buffer: Uint8Array = new Uint8Array(0)
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source[Symbol.asyncIterator]()
+  }
+
+  /** Exactly `size` bytes, or undefined at the end of the stream. */
+  async take(size: number): Promise<Bytes | undefined> {
+    const parts: Uint8Array[] = []
+    for (let missing = size; missing > 0; ) {
+      if (this.#buffer.length === 0 && !(await this.#fill())) return undefined
+      const part = this.#buffer.subarray(0, missing)
+      this.#buffer = this.#buffer.subarray(part.length)
+      parts.push(part)
+      missing -= part.length
+    }
+    return concat(...parts)
+  }
+
+  async ended(): Promise<boolean> {
+    return this.#buffer.length === 0 && !(await this.#fill())
+  }
+
+  async #fill(): Promise<boolean> {
+    for (;;) {
+      const { done, value } = await this.#source.next()
+      if (done) return false
+      if (value.length === 0) continue
+      this.#buffer = value
+      return true
+    }
+  }
+}

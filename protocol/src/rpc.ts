@@ -1,0 +1,208 @@
+// What the three processes of one machine say to each other: JSON over HTTP on Unix sockets. The gateway speaks to the
+// embassy (attestation, receipts, status) and to the relay (requests); the relay speaks to the embassy (sessions).
+// Errors are `{error: {code, message, param, retry_after_ms, receipt}}`, whatever the call.
+import * as v from 'valibot'
+import { CODES, type Code, SealedError } from './errors.ts'
+import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
+import { ABORT_REASONS } from './statement.ts'
+
+const codes = Object.keys(CODES) as [Code, ...Code[]]
+const receipt = v.pipe(v.string(), v.maxLength(65_536))
+
+export const rpcErrorSchema = v.strictObject({
+  error: v.strictObject({
+    code: v.picklist(codes),
+    message: text(2048),
+    param: v.exactOptional(text(256)),
+    /** Receipt of the session that this failure ended, where there was one. */
+    receipt: v.exactOptional(receipt),
+    retry_after_ms: v.exactOptional(integer()),
+  }),
+})
+export type RpcError = v.InferOutput<typeof rpcErrorSchema>
+
+/** A failure on its way between processes, with the receipt of the session that it ended. */
+export class SessionFailure extends SealedError {
+  readonly receipt: string | undefined
+  readonly retryAfterMs: number | undefined
+
+  constructor(
+    code: Code,
+    message: string,
+    options: { param?: string; cause?: unknown; receipt?: string; retryAfterMs?: number } = {},
+  ) {
+    super(code, message, options)
+    this.receipt = options.receipt
+    this.retryAfterMs = options.retryAfterMs
+  }
+}
+
+/** The wire form of any error; an unexpected one says nothing of its inside. */
+export function toRpcError(error: unknown): RpcError {
+  if (!(error instanceof SealedError))
+    return {
+      error: {
+        code: 'internal.error',
+        message: 'an unexpected failure; see the log of the process',
+      },
+    }
+  const { code, message, param } = error
+  const more = error instanceof SessionFailure ? error : undefined
+  return {
+    error: {
+      code,
+      message: message.slice(0, 2048),
+      ...(param !== undefined && { param: param.slice(0, 256) }),
+      ...(more?.receipt !== undefined && { receipt: more.receipt }),
+      ...(more?.retryAfterMs !== undefined && { retry_after_ms: more.retryAfterMs }),
+    },
+  }
+}
+
+/** The error that an answer carries; an answer that is no RPC error becomes `internal.error`. */
+export function fromRpcError(body: unknown): SessionFailure {
+  const parsed = v.safeParse(rpcErrorSchema, body)
+  if (!parsed.success)
+    return new SessionFailure('internal.error', 'a process of this machine answered garbage')
+  const { code, message, param, receipt, retry_after_ms } = parsed.output.error
+  return new SessionFailure(code, message, {
+    ...(param !== undefined && { param }),
+    ...(receipt !== undefined && { receipt }),
+    ...(retry_after_ms !== undefined && { retryAfterMs: retry_after_ms }),
+  })
+}
+
+/** relay → embassy, `POST /sessions`: admission, before anything is sealed or revealed. */
+export const openSchema = v.variant('door', [
+  v.strictObject({
+    caller: text(64),
+    door: v.literal('envelope'),
+    header: base64url(4096),
+    /** SHA-256 of the input token that the relay holds. */
+    input_digest: digest,
+    instructions: text(8192),
+    keys: v.strictObject({ action: base64url(512), input: base64url(512) }),
+  }),
+  v.strictObject({
+    caller: text(64),
+    door: v.literal('plain'),
+    endpoint: text(64),
+    /** SHA-256 of the body. */
+    input_sha256: digest,
+    nonce: v.exactOptional(base64url(64)),
+    workload: name,
+  }),
+])
+export type OpenRequest = v.InferOutput<typeof openSchema>
+
+export const openedSchema = v.variant('door', [
+  v.strictObject({
+    door: v.literal('envelope'),
+    response_secret: base64url(32),
+    session: hex(16),
+    /** The half of the input key that authenticates, not the one that decrypts. */
+    signing_key: base64url(16),
+  }),
+  v.strictObject({ door: v.literal('plain'), salt: base64url(32), session: hex(16) }),
+])
+export type Opened = v.InferOutput<typeof openedSchema>
+
+/** relay → embassy, `POST /sessions/{id}/reveal`: waits for a replica, seals it, then reveals. */
+export const revealedSchema = v.variant('kind', [
+  v.strictObject({
+    address: text(64),
+    encryption_key: v.exactOptional(base64url(16)),
+    endpoint: text(64),
+    kind: v.literal('replica'),
+    output_bytes: integer(1),
+    port: integer(1, 65535),
+    /** Range that the relay's end of the connection must lie in. */
+    relay_ports: v.strictTuple([integer(1, 65535), integer(1, 65535)]),
+    workload_ms: integer(1),
+  }),
+  v.strictObject({ kind: v.literal('reading'), reading: v.string(), receipt }),
+])
+export type Revealed = v.InferOutput<typeof revealedSchema>
+
+/** relay → embassy, `POST /sessions/{id}/commit`. */
+export const commitSchema = v.strictObject({
+  output_bytes: integer(),
+  output_sha256: digest,
+  status: integer(100, 599),
+})
+export type Commit = v.InferOutput<typeof commitSchema>
+export const committedSchema = v.strictObject({ receipt })
+
+/** relay → embassy, `POST /sessions/{id}/abort`. */
+export const abortSchema = v.strictObject({
+  output_bytes: integer(),
+  reason: v.picklist(ABORT_REASONS),
+})
+export type Abort = v.InferOutput<typeof abortSchema>
+export const abortedSchema = v.strictObject({ receipt: v.exactOptional(receipt) })
+
+/** gateway → embassy, `GET /status`. */
+export const statusSchema = v.strictObject({
+  ready: v.boolean(),
+  reason: text(512),
+  workloads: v.array(
+    v.strictObject({
+      endpoints: v.array(text(64)),
+      models: v.array(text(128)),
+      name,
+      replicas_ready: integer(),
+    }),
+  ),
+})
+export type Status = v.InferOutput<typeof statusSchema>
+
+/** Headers between gateway and relay. */
+export const RPC_HEADERS = {
+  caller: 'sealed-caller',
+  nonce: 'sealed-nonce',
+  receipt: 'sealed-receipt',
+  receiptId: 'sealed-receipt-id',
+  salt: 'sealed-salt',
+  workload: 'sealed-workload',
+  endpoint: 'sealed-endpoint',
+} as const
+
+/** Paths on the relay's socket. */
+export const RELAY_PATHS = { sealed: '/sealed', plain: '/plain' } as const
+
+/** The members of `head` frames: the workload's status and the headers that are passed on. */
+export const headFrameSchema = v.strictObject({
+  content_type: text(256),
+  status: integer(100, 599),
+})
+export type HeadFrame = v.InferOutput<typeof headFrameSchema>
+
+/** The members of `final` frames. */
+export const finalFrameSchema = v.strictObject({
+  /** SHA-256 of the output's bytes. */
+  output_digest: v.exactOptional(digest),
+  receipt: v.exactOptional(receipt),
+})
+export type FinalFrame = v.InferOutput<typeof finalFrameSchema>
+
+export const parseRpc = <S extends v.GenericSchema>(schema: S, value: unknown, what: string) =>
+  check(schema, value, what, 'request.invalid')
+
+/** What an authority reads (SPEC.md, "Reading"): its meters, with the coverage without which they mean nothing. */
+export const readingSchema = v.strictObject({
+  authority: hex(16),
+  coverage: v.strictObject({
+    boots: integer(),
+    egress_open_ms: integer(),
+    origin: text(128),
+    output_bytes_unmetered: integer(),
+    references: v.array(v.strictObject({ capability: text(128), count: integer(), model: digest })),
+    registry_version: integer(),
+    rollbacks: integer(),
+    sessions: integer(),
+    sessions_unmetered: integer(),
+  }),
+  meters: v.array(v.strictObject({ capability: text(128), millionths: integer() })),
+  version: v.literal(1),
+})
+export type Reading = v.InferOutput<typeof readingSchema>

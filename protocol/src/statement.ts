@@ -1,0 +1,145 @@
+// Statements: what the embassy saw in one session, in order (SPEC.md, "Statements"). They hold no key, no plaintext
+// and no score; contents appear as digests under the session's salt.
+import * as v from 'valibot'
+import { type Bytes, sha256, toHex } from './bytes.ts'
+import { expectSchema } from './envelope.ts'
+import { base64url, check, decimal, digest, hex, integer, name, text } from './schema.ts'
+
+const common = { mono_us: decimal, seq: integer(0, 63), utc_ms: integer() }
+const statement = <T extends string, E extends v.ObjectEntries>(type: T, entries: E) =>
+  v.strictObject({ ...common, type: v.literal(type), ...entries })
+
+/** A firewall reading: the loaded text's digest, and what the chain refused since the replica started. */
+const sealReading = {
+  dropped_packets: integer(),
+  rejected_packets: integer(),
+  ruleset_digest: digest,
+}
+
+export const ABORT_REASONS = [
+  'client.gone',
+  'deadline',
+  'embassy.restarted',
+  'relay.lost',
+  'replica.lost',
+  'seal.breached',
+  'seal.failed',
+  'workload.failed',
+  'workload.too_large',
+  'activations.missing',
+  'activations.invalid',
+  'registry.refused',
+  'internal.error',
+] as const
+export type AbortReason = (typeof ABORT_REASONS)[number]
+
+export const statementSchema = v.variant('type', [
+  statement('request.received', {
+    caller: text(64),
+    door: v.picklist(['envelope', 'plain']),
+    endpoint: text(64),
+    /** Envelope door: what the client insisted on, echoed. */
+    expect: v.exactOptional(expectSchema),
+    /** Envelope door: SHA-256 of the header, which names the tokens' digests. */
+    header_digest: v.exactOptional(digest),
+    /** Plain door: HMAC of the body's digest under the salt given beside the receipt. */
+    input_digest: v.exactOptional(digest),
+    nonce: v.exactOptional(base64url(64)),
+    operation: v.picklist(['update', 'write', 'read']),
+    transport_key: v.exactOptional(digest),
+    workload: name,
+    workload_digest: digest,
+  }),
+  statement('seal.enforced', {
+    ...sealReading,
+    egress_open_ms: integer(),
+    generation: integer(),
+    image: digest,
+    policy: v.picklist(['request', 'epoch', 'permanent']),
+    probes: v.strictObject({ age_ms: integer(), blocked: integer(), reached: integer() }),
+    replica: integer(0, 255),
+    sessions_before: integer(),
+    sessions_overlapping: integer(),
+    tenants: integer(),
+  }),
+  statement('input_key.revealed', { to: v.picklist(['relay', 'workload']) }),
+  statement('activations.observed', {
+    content_digest: digest,
+    hidden: integer(1),
+    layers: integer(1),
+    model: digest,
+    tokens: integer(1),
+  }),
+  statement('registry.applied', {
+    attribution: name,
+    /** Salted digests of the meter changes, one per capability that has signatures of this model. */
+    changes: v.pipe(v.array(digest), v.maxLength(256)),
+    metered: v.boolean(),
+    operation: v.picklist(['update', 'write']),
+    registry_version: integer(),
+  }),
+  statement('seal.checked', sealReading),
+  statement('output.committed', {
+    output_bytes: integer(),
+    output_digest: digest,
+    status: integer(100, 599),
+  }),
+  statement('seal.released', { sealed_us: decimal }),
+  statement('response.released', { to: v.literal('gateway') }),
+  statement('registry.read', {
+    authority: hex(16),
+    reading_digest: digest,
+    registry_version: integer(),
+  }),
+  statement('session.aborted', {
+    at: v.picklist(['sealed', 'revealed', 'committed']),
+    output_bytes: integer(),
+    reason: v.picklist(ABORT_REASONS),
+  }),
+])
+export type Statement = v.InferOutput<typeof statementSchema>
+export type StatementType = Statement['type']
+/** The members that one type of statement adds to the common ones. */
+export type StatementFields<T extends StatementType> = Omit<
+  Extract<Statement, { type: T }>,
+  'mono_us' | 'seq' | 'utc_ms' | 'type'
+>
+
+const sessionLeaf = v.strictObject({
+  kind: v.literal('session'),
+  session: hex(16),
+  statements: v.pipe(v.array(statementSchema), v.minLength(2), v.maxLength(32)),
+  version: v.literal(1),
+})
+/** First leaf of each boot's log: which boot this is and where the previous one ended. */
+const bootLeaf = v.strictObject({
+  key_set: digest,
+  kind: v.literal('boot'),
+  previous: v.exactOptional(
+    v.strictObject({ checkpoint_digest: digest, origin: text(128), size: integer() }),
+  ),
+  started_ms: integer(),
+  version: v.literal(1),
+})
+export const leafSchema = v.variant('kind', [sessionLeaf, bootLeaf])
+export type Leaf = v.InferOutput<typeof leafSchema>
+export type SessionLeaf = v.InferOutput<typeof sessionLeaf>
+export const sessionLeafSchema = sessionLeaf
+
+export const parseSessionLeaf = (value: unknown): SessionLeaf =>
+  check(sessionLeaf, value, 'leaf', 'receipt.invalid')
+
+/** HMAC-SHA256 under the session's salt of the SHA-256 of some content: what stands for it in a statement. */
+export async function contentDigest(salt: Uint8Array, contentSha256: Uint8Array): Promise<string> {
+  const key = await crypto.subtle.importKey(
+    'raw',
+    salt as Bytes,
+    { name: 'HMAC', hash: 'SHA-256' },
+    false,
+    ['sign'],
+  )
+  return toHex(new Uint8Array(await crypto.subtle.sign('HMAC', key, contentSha256 as Bytes)))
+}
+
+export const saltedDigest = async (salt: Uint8Array, content: Uint8Array): Promise<string> =>
+  contentDigest(salt, await sha256(content))

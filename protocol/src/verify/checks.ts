@@ -1,0 +1,93 @@
+// The list of checks a verifier makes, and the recorder that runs them. A check passes, fails, or is skipped with its
+// reason; a skipped check is never a passed one.
+import { SealedError } from '../errors.ts'
+
+/** Every check there is, with the section of SPEC.md that defines it. */
+export const CHECKS = {
+  'document.form': 'Attestation document',
+  'document.ak': 'Attestation key',
+  'document.ak_chain': 'Attestation key',
+  'document.quote_signature': 'Quote',
+  'document.quote_selection': 'Quote',
+  'document.quote_binding': 'Quote',
+  'document.pcr_key_set': 'Measurements',
+  'document.pcr_configuration': 'Measurements',
+  'document.pcr_reference': 'Measurements',
+  'document.event_log': 'Measurements',
+  'document.tee_report': 'TEE evidence',
+  'document.transport_keys': 'Key set',
+  'document.configuration': 'Policy',
+  'document.challenge': 'Challenge',
+  'receipt.form': 'Receipt',
+  'receipt.grammar': 'Grammar',
+  'receipt.document': 'Receipt',
+  'receipt.checkpoint_signature': 'Checkpoint',
+  'receipt.inclusion': 'Inclusion',
+  'receipt.quote_signature': 'Quote',
+  'receipt.quote_selection': 'Quote',
+  'receipt.quote_binding': 'Quote',
+  'receipt.boot': 'Boot',
+  'receipt.configuration': 'Policy',
+  'receipt.metering': 'Policy',
+  'receipt.transport_key': 'Key set',
+  'receipt.request': 'Digests',
+  'receipt.nonce': 'Digests',
+  'receipt.output': 'Digests',
+  'receipt.time': 'Time',
+  'receipt.fork': 'Time',
+} as const
+export type CheckId = keyof typeof CHECKS
+
+export interface CheckEntry {
+  id: CheckId
+  section: string
+  result: 'pass' | 'fail' | 'skip'
+  /** Whether a skip of this check leaves the verdict incomplete. */
+  required: boolean
+  reason: string
+}
+
+/** verified: every required check passed and none failed; incomplete: one required check could not be made. */
+export type Outcome = 'verified' | 'failed' | 'incomplete'
+
+/** Thrown by a check that cannot be made here. */
+export class Skip extends Error {}
+
+export class Checks {
+  readonly entries: CheckEntry[] = []
+
+  /** Runs one check and records it. The body returns what it found, throws a reason to fail, or throws `Skip`. */
+  async run(id: CheckId, required: boolean, body: () => Promise<string> | string): Promise<void> {
+    const entry = { id, section: CHECKS[id], required }
+    try {
+      this.entries.push({ ...entry, result: 'pass', reason: await body() })
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : 'unknown failure'
+      if (error instanceof Skip) this.entries.push({ ...entry, result: 'skip', reason })
+      else if (error instanceof Refusal || error instanceof SealedError)
+        this.entries.push({ ...entry, result: 'fail', reason })
+      else this.entries.push({ ...entry, result: 'fail', reason: 'malformed evidence' })
+    }
+  }
+
+  get outcome(): Outcome {
+    if (this.entries.some((entry) => entry.result === 'fail')) return 'failed'
+    return this.entries.some((entry) => entry.required && entry.result === 'skip')
+      ? 'incomplete'
+      : 'verified'
+  }
+}
+
+/** The reason for which a check fails. */
+export class Refusal extends Error {}
+
+/** Fails the running check with `reason` unless `condition` holds. */
+export function ensure(condition: boolean, reason: string): asserts condition {
+  if (!condition) throw new Refusal(reason)
+}
+
+/** The value, or a skip: the check that made it has already failed. */
+export function needs<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Skip(`needs ${what}`)
+  return value
+}

@@ -1,0 +1,171 @@
+// Verifies an attestation document: that a TPM which the policy trusts vouches for these keys and this configuration.
+import type { AttestationAnswer, AttestationDocument } from '../attestation.ts'
+import { pcrMap } from '../attestation.ts'
+import { type Bytes, equal, fromBase64url, fromHex, sha256 } from '../bytes.ts'
+import { canonicalBytes } from '../json.ts'
+import { CONFIGURATION_PCR, KEY_SET_PCR, keySetDigest, transportKeyIsSigned } from '../key-set.ts'
+import { leafHash, rootFromPath } from '../merkle.ts'
+import type { Policy } from '../policy.ts'
+import { type AttestationPublicKey, extendedOnce, importAttestationKey } from '../quote.ts'
+import { checkAkChain } from './ak-chain.ts'
+import { type Checks, ensure, needs, Skip } from './checks.ts'
+import { quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+
+/** What later checks take from a document; a member is absent when the check that makes it failed. */
+export interface DocumentFacts {
+  document: AttestationDocument
+  k: Bytes
+  pcrs: Map<number, Bytes>
+  ak?: AttestationPublicKey
+}
+
+export interface DocumentInput {
+  document: AttestationDocument
+  /** The nonce sent and the challenge that came back with the document, where freshness is asked for. */
+  challenge?: { nonce: Uint8Array; answer: NonNullable<AttestationAnswer['challenge']> }
+}
+
+/** Runs every check of a document and records each in `checks`. */
+export async function checkDocument(
+  checks: Checks,
+  input: DocumentInput,
+  policy: Policy,
+  now: number,
+): Promise<DocumentFacts> {
+  const { document } = input
+  const facts: DocumentFacts = {
+    document,
+    k: await keySetDigest(document.key_set),
+    pcrs: pcrMap(document),
+  }
+  await checks.run('document.form', true, () => {
+    ensure(facts.pcrs.size === document.pcrs.length, 'a PCR index stands twice')
+    return `${document.pcrs.length} PCR values`
+  })
+  await checks.run('document.ak', true, async () => {
+    facts.ak = await importAttestationKey(fromBase64url(document.ak.public))
+    return `${facts.ak.algorithm}, restricted signing key`
+  })
+  await checks.run('document.ak_chain', true, () =>
+    checkAkChain(
+      document.ak.chain.map(fromBase64url),
+      needs(facts.ak, 'the attestation key'),
+      policy.ak_roots,
+      now,
+    ),
+  )
+  await checks.run('document.quote_signature', true, () =>
+    quoteSignature(document.quote, needs(facts.ak, 'the attestation key')),
+  )
+  await checks.run('document.quote_selection', true, () =>
+    quoteSelection(document.quote, facts.pcrs),
+  )
+  await checks.run('document.quote_binding', true, async () => {
+    const report = document.tee_report
+      ? fromBase64url(document.tee_report.report)
+      : new Uint8Array(0)
+    return quoteBound(document.quote, 'keys', facts.k, await sha256(report))
+  })
+  await checks.run('document.pcr_key_set', true, async () => {
+    ensure(
+      await isOnlyMeasurement(facts, KEY_SET_PCR, facts.k),
+      `PCR ${KEY_SET_PCR} is not the key set, extended once`,
+    )
+    return `PCR ${KEY_SET_PCR}`
+  })
+  await checks.run('document.pcr_configuration', true, async () => {
+    const measured = await sha256(canonicalBytes(document.configuration))
+    const only = await isOnlyMeasurement(facts, CONFIGURATION_PCR, measured)
+    ensure(only, `PCR ${CONFIGURATION_PCR} is not the configuration, extended once`)
+    return `PCR ${CONFIGURATION_PCR}`
+  })
+  const firmware = policy.evidence.includes('event-log')
+  await checks.run('document.pcr_reference', firmware || policy.pcrs.length > 0, () =>
+    referenceValues(facts, policy),
+  )
+  await checks.run('document.event_log', firmware, () => {
+    throw new Skip(
+      document.event_log ? 'replay is not part of this version' : 'no event log in the document',
+    )
+  })
+  await checks.run(
+    'document.tee_report',
+    policy.evidence.some((kind) => kind === 'sev-snp' || kind === 'tdx'),
+    () => {
+      throw new Skip(
+        document.tee_report
+          ? 'TEE reports are not judged by this version'
+          : 'no TEE report in the document',
+      )
+    },
+  )
+  await checks.run('document.transport_keys', true, async () => {
+    for (const key of document.transport_keys)
+      ensure(
+        await transportKeyIsSigned(key, document.key_set),
+        `transport key ${key.id} is not signed by the ledger key`,
+      )
+    return `${document.transport_keys.length} signed by the ledger key`
+  })
+  await checks.run('document.configuration', true, () => acceptConfiguration(document, policy))
+  await checks.run('document.challenge', false, () => checkChallenge(facts, input))
+  return facts
+}
+
+async function isOnlyMeasurement(
+  facts: DocumentFacts,
+  index: number,
+  measured: Uint8Array,
+): Promise<boolean> {
+  const value = facts.pcrs.get(index)
+  return value !== undefined && equal(value, await extendedOnce(measured))
+}
+
+function referenceValues(facts: DocumentFacts, policy: Policy): string {
+  if (policy.pcrs.length === 0) throw new Skip('the policy names no reference values')
+  for (const { index, digests } of policy.pcrs) {
+    const value = facts.pcrs.get(index)
+    const known =
+      value !== undefined && digests.some((reference) => equal(value, fromHex(reference)))
+    ensure(known, `PCR ${index} has none of the policy's reference values`)
+  }
+  return `PCRs ${policy.pcrs.map(({ index }) => index).join(',')}`
+}
+
+function acceptConfiguration(document: AttestationDocument, policy: Policy): string {
+  const { authorities, metering, workloads } = document.configuration
+  ensure(workloads.length > 0, 'no workload is configured')
+  for (const workload of workloads) {
+    ensure(
+      policy.workloads.includes(workload.digest),
+      `workload ${workload.digest} is not in the policy`,
+    )
+    ensure(
+      policy.seal_policies.includes(workload.seal_policy),
+      `seal policy ${workload.seal_policy} is not in the policy`,
+    )
+  }
+  for (const id of policy.authorities)
+    ensure(
+      authorities.some((authority) => authority.id === id),
+      `authority ${id} is missing`,
+    )
+  ensure(policy.metering === 'optional' || metering === 'required', 'metering is optional there')
+  return workloads.map(({ name }) => name).join(', ')
+}
+
+async function checkChallenge(facts: DocumentFacts, { challenge }: DocumentInput): Promise<string> {
+  if (!challenge) throw new Skip('no nonce was sent with the request for the document')
+  const { nonce, answer } = challenge
+  const leaf = await leafHash(nonce)
+  const root = await rootFromPath(
+    leaf,
+    answer.index,
+    answer.size,
+    answer.path.map((hash) => fromHex(hash)),
+  )
+  ensure(root !== undefined, 'the path from nonce to quote has the wrong length')
+  await quoteSignature(answer.quote, needs(facts.ak, 'the attestation key'))
+  await quoteSelection(answer.quote, facts.pcrs)
+  return quoteBound(answer.quote, 'challenge', facts.k, root)
+}

@@ -1,0 +1,330 @@
+// Verifies a receipt against its attestation document, and, where they are given, against the very bytes sent and
+// received. The verdict is made only after every check has run.
+import type { AttestationDocument } from '../attestation.ts'
+import { documentDigest } from '../attestation.ts'
+import { fromBase64url, sha256, sha256Hex, toHex, utf8 } from '../bytes.ts'
+import { type Checkpoint, logOrigin, openCheckpoint } from '../checkpoint.ts'
+import { parseEnvelope } from '../envelope.ts'
+import { checkGrammar } from '../grammar.ts'
+import { canonicalize } from '../json.ts'
+import { leafHash, verifyInclusion } from '../merkle.ts'
+import type { Policy } from '../policy.ts'
+import { decodeReceipt, leafBytes, type Receipt } from '../receipt.ts'
+import { type Statement, type StatementType, saltedDigest } from '../statement.ts'
+import { type CheckEntry, Checks, ensure, needs, type Outcome, Refusal, Skip } from './checks.ts'
+import { openAttest, quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { checkDocument, type DocumentFacts, type DocumentInput } from './verify-document.ts'
+
+export interface ReceiptInput extends DocumentInput {
+  /** The receipt as it came, base64url. */
+  receipt: string
+  /** The envelope exactly as sent, where the verifier has it. */
+  request?: Uint8Array
+  /** Nonce sent on the plain door. */
+  nonce?: string
+  /** Per-session salt; known to who holds the response secret, or given beside a plain receipt. */
+  salt?: Uint8Array
+  /** Plain door: the body exactly as sent. */
+  input?: Uint8Array
+  /** The workload's body bytes exactly as received. */
+  output?: Uint8Array
+}
+
+export interface Verdict {
+  outcome: Outcome
+  policy: string
+  checks: CheckEntry[]
+  /** What a verified receipt says; read it only when the outcome is `verified`. */
+  claims: Claims
+}
+export interface Claims {
+  session?: string
+  result?: 'completed' | 'aborted'
+  door?: 'envelope' | 'plain'
+  workload?: string
+  utc_ms?: number
+  /** Whether anyone but the VM vouches for the time. */
+  time: 'claimed'
+  fork: 'skipped'
+}
+
+/** Verifies only a document, as a client does before its first envelope. */
+export async function verifyDocument(
+  input: DocumentInput,
+  policy: Policy,
+  now = Date.now(),
+): Promise<Verdict> {
+  const checks = new Checks()
+  await checkDocument(checks, input, policy, now)
+  return verdict(checks, policy, {})
+}
+
+/** Verifies a receipt. Never throws for bad evidence: what is wrong is in the verdict. */
+export async function verifyReceipt(
+  input: ReceiptInput,
+  policy: Policy,
+  now = Date.now(),
+): Promise<Verdict> {
+  const checks = new Checks()
+  const facts = await checkDocument(checks, input, policy, now)
+  const state = new ReceiptState(input, facts, policy)
+  await state.run(checks, now)
+  return verdict(checks, policy, state.claims)
+}
+
+const verdict = (checks: Checks, policy: Policy, claims: Partial<Claims>): Verdict => ({
+  outcome: checks.outcome,
+  policy: policy.name,
+  checks: checks.entries,
+  claims: { ...claims, time: 'claimed', fork: 'skipped' },
+})
+
+class ReceiptState {
+  readonly #input: ReceiptInput
+  readonly #facts: DocumentFacts
+  readonly #document: AttestationDocument
+  readonly #policy: Policy
+  #receipt: Receipt | undefined
+  #statements: Statement[] | undefined
+  #checkpoint: Checkpoint | undefined
+  #body: string | undefined
+  readonly claims: Partial<Claims> = {}
+
+  constructor(input: ReceiptInput, facts: DocumentFacts, policy: Policy) {
+    this.#input = input
+    this.#facts = facts
+    this.#document = facts.document
+    this.#policy = policy
+  }
+
+  async run(checks: Checks, now: number): Promise<void> {
+    await checks.run('receipt.form', true, () => this.#open())
+    await checks.run('receipt.grammar', true, () => this.#grammar())
+    await checks.run('receipt.document', true, () => this.#sameDocument())
+    await checks.run('receipt.checkpoint_signature', true, () => this.#signature())
+    await checks.run('receipt.inclusion', true, () => this.#inclusion())
+    const quote = () => needs(this.#receipt, 'the receipt').quote
+    await checks.run('receipt.quote_signature', true, () =>
+      quoteSignature(quote(), needs(this.#facts.ak, 'the attestation key')),
+    )
+    await checks.run('receipt.quote_selection', true, () =>
+      quoteSelection(quote(), this.#facts.pcrs),
+    )
+    await checks.run('receipt.quote_binding', true, async () =>
+      quoteBound(
+        quote(),
+        'checkpoint',
+        this.#facts.k,
+        await sha256(utf8(needs(this.#body, 'the checkpoint'))),
+      ),
+    )
+    await checks.run('receipt.boot', true, () => this.#boot())
+    await checks.run('receipt.configuration', true, () => this.#configuration())
+    await checks.run('receipt.metering', true, () => this.#metering())
+    await checks.run('receipt.transport_key', true, () => this.#transportKey())
+    await checks.run('receipt.request', false, () => this.#request())
+    await checks.run('receipt.nonce', false, () => this.#nonce())
+    await checks.run('receipt.output', false, () => this.#output())
+    await checks.run('receipt.time', this.#policy.max_age_ms !== undefined, () => this.#time(now))
+    await checks.run('receipt.fork', false, () => {
+      throw new Skip('no witness has cosigned this checkpoint')
+    })
+  }
+
+  #open(): string {
+    this.#receipt = decodeReceipt(this.#input.receipt)
+    this.claims.session = this.#receipt.leaf.session
+    return `session ${this.#receipt.leaf.session}`
+  }
+
+  #grammar(): string {
+    const { statements } = needs(this.#receipt, 'the receipt').leaf
+    checkGrammar(statements)
+    this.#statements = statements
+    const received = this.#find('request.received')!
+    this.claims.door = received.door
+    this.claims.workload = received.workload
+    this.claims.utc_ms = received.utc_ms
+    this.claims.result = this.#find('session.aborted') ? 'aborted' : 'completed'
+    return `${statements.length} statements, ${this.claims.result}`
+  }
+
+  async #sameDocument(): Promise<string> {
+    const named = needs(this.#receipt, 'the receipt').document
+    ensure(
+      named === (await documentDigest(this.#document)),
+      'the receipt names another attestation document',
+    )
+    return named
+  }
+
+  async #signature(): Promise<string> {
+    const note = needs(this.#receipt, 'the receipt').checkpoint
+    const opened = await openCheckpoint(note, fromBase64url(this.#document.key_set.ledger_key))
+    ensure(
+      opened.checkpoint.origin === logOrigin(this.#facts.k),
+      'the checkpoint is of another log',
+    )
+    this.#checkpoint = opened.checkpoint
+    this.#body = opened.body
+    return `${opened.checkpoint.origin}, size ${opened.checkpoint.size}`
+  }
+
+  async #inclusion(): Promise<string> {
+    const { index, leaf, path } = needs(this.#receipt, 'the receipt')
+    const { root, size } = needs(this.#checkpoint, 'the checkpoint')
+    const hash = await leafHash(leafBytes(leaf))
+    ensure(
+      await verifyInclusion(root, hash, index, size, path.map(fromBase64url)),
+      'the leaf is not in the log',
+    )
+    return `leaf ${index} of ${size}`
+  }
+
+  #boot(): string {
+    const checkpoint = needs(this.#checkpoint, 'the checkpoint')
+    const ak = needs(this.#facts.ak, 'the attestation key')
+    ensure(checkpoint.akName === toHex(ak.name), 'the checkpoint names another attestation key')
+    const now = openAttest(needs(this.#receipt, 'the receipt').quote)
+    const then = openAttest(this.#document.quote)
+    for (const quote of [now, then]) {
+      ensure(
+        quote.resetCount === checkpoint.resetCount,
+        'quote and checkpoint are of different boots (resetCount)',
+      )
+      ensure(
+        quote.restartCount === checkpoint.restartCount,
+        'quote and checkpoint differ in restartCount',
+      )
+    }
+    return `reset ${checkpoint.resetCount}, restart ${checkpoint.restartCount}`
+  }
+
+  #configuration(): string {
+    const received = needs(this.#find('request.received'), 'the statements')
+    const workload = this.#document.configuration.workloads.find(
+      ({ name }) => name === received.workload,
+    )
+    ensure(
+      workload?.digest === received.workload_digest,
+      'the session ran a workload that was not measured',
+    )
+    const enforced = this.#find('seal.enforced')
+    if (!enforced) return 'no replica took part'
+    ensure(enforced.image === workload.image, 'the replica ran another image than measured')
+    ensure(
+      enforced.policy === workload.seal_policy,
+      'the replica was sealed under another policy than measured',
+    )
+    ensure(
+      this.#policy.seal_policies.includes(enforced.policy),
+      `seal policy ${enforced.policy} is not accepted`,
+    )
+    ensure(enforced.probes.reached === 0, 'a probe got through the seal')
+    const checked = this.#find('seal.checked')
+    ensure(
+      !checked || checked.ruleset_digest === enforced.ruleset_digest,
+      'the ruleset changed during the session',
+    )
+    return `${received.workload}, policy ${enforced.policy}, ${enforced.probes.blocked} probes refused`
+  }
+
+  #metering(): string {
+    needs(this.#statements, 'the statements')
+    if (this.claims.result === 'aborted') return 'aborted: nothing was answered'
+    const applied = this.#find('registry.applied')
+    if (!applied) return 'a reading uses nothing'
+    ensure(applied.metered || this.#policy.metering === 'optional', 'the session was not metered')
+    ensure(
+      applied.metered === (this.#find('activations.observed') !== undefined),
+      'metered without activations',
+    )
+    return applied.metered ? `${applied.operation}, ${applied.attribution}` : 'not metered'
+  }
+
+  #transportKey(): string {
+    const received = needs(this.#find('request.received'), 'the statements')
+    if (received.door === 'plain') return 'plain door: the gateway held the input'
+    const key = this.#document.transport_keys.find(({ id }) => id === received.transport_key)
+    ensure(key !== undefined, 'the session used a transport key that the document does not list')
+    const inTime = received.utc_ms >= key.not_before_ms && received.utc_ms <= key.not_after_ms
+    ensure(inTime, 'the session used an expired transport key')
+    return key.id
+  }
+
+  async #request(): Promise<string> {
+    const received = needs(this.#find('request.received'), 'the statements')
+    if (received.door === 'plain') return this.#plainRequest(received.input_digest)
+    if (!this.#input.request) throw new Skip('the envelope as sent was not given')
+    const { envelope, header, headerDigest } = await parseEnvelope(this.#input.request)
+    ensure(toHex(headerDigest) === received.header_digest, 'the receipt is for another header')
+    ensure(
+      (await sha256Hex(utf8(envelope.input))) === header.input_digest,
+      'the input is not the one the header names',
+    )
+    const instructions = await sha256Hex(utf8(envelope.instructions))
+    ensure(
+      instructions === header.instructions_digest,
+      'the instructions are not those that the header names',
+    )
+    ensure(
+      canonicalize(header.expect) === canonicalize(received.expect),
+      'the embassy did not echo what was expected',
+    )
+    ensure(header.expect.key_set === toHex(this.#facts.k), 'the envelope expected another key set')
+    ensure(
+      header.endpoint === received.endpoint && header.workload === received.workload,
+      'sent to another workload',
+    )
+    ensure(header.key_id === received.transport_key, 'wrapped to another transport key')
+    return `header ${toHex(headerDigest)}`
+  }
+
+  async #plainRequest(stated: string | undefined): Promise<string> {
+    const { input, salt } = this.#input
+    if (!input || !salt) throw new Skip('the body as sent, or the salt, was not given')
+    ensure((await saltedDigest(salt, input)) === stated, 'the receipt is for another body')
+    return 'body as sent'
+  }
+
+  async #nonce(): Promise<string> {
+    const received = needs(this.#find('request.received'), 'the statements')
+    const sent = this.#input.request
+      ? (await parseEnvelope(this.#input.request)).header.nonce
+      : this.#input.nonce
+    if (sent === undefined) throw new Skip('no nonce was given')
+    ensure(sent === received.nonce, 'the receipt echoes another nonce')
+    return 'echoed'
+  }
+
+  async #output(): Promise<string> {
+    needs(this.#statements, 'the statements')
+    const { output, salt } = this.#input
+    if (!output || !salt) throw new Skip('the output, or the salt, was not given')
+    const committed = this.#find('output.committed')
+    if (this.#find('session.aborted') || !committed)
+      throw new Refusal('the session committed to no output')
+    ensure(committed.output_bytes === output.length, 'the output has another length than committed')
+    ensure(
+      (await saltedDigest(salt, output)) === committed.output_digest,
+      'the output is not the one committed',
+    )
+    return `${output.length} bytes`
+  }
+
+  #time(now: number): string {
+    const { utcMs } = needs(this.#checkpoint, 'the checkpoint')
+    const last = needs(this.#statements, 'the statements').at(-1)!
+    ensure(last.utc_ms <= utcMs, 'a statement is later than its checkpoint')
+    const { max_age_ms } = this.#policy
+    if (max_age_ms === undefined) return `${new Date(utcMs).toISOString()} (claimed)`
+    ensure(utcMs <= now + 60_000, 'the checkpoint is from the future')
+    ensure(now - utcMs <= max_age_ms, `the checkpoint is older than ${max_age_ms} ms`)
+    return `${new Date(utcMs).toISOString()} (claimed), within ${max_age_ms} ms`
+  }
+
+  #find<T extends StatementType>(type: T): Extract<Statement, { type: T }> | undefined {
+    const found = this.#statements?.find((statement) => statement.type === type)
+    return found as Extract<Statement, { type: T }> | undefined
+  }
+}
