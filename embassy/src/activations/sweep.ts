@@ -1,0 +1,94 @@
+// Collects the activations of one session from its replica's directory: at commit, always, whatever a watcher said.
+// The directory is the workload's: nothing in it is followed, trusted or kept open, and what is read is copied first.
+import { constants, watch } from 'node:fs'
+import { open, readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SealedError } from '@sealed/protocol'
+import { isComplete } from './safetensors.ts'
+
+/** The most bytes that one session may hand over. */
+export const MAX_FILE_BYTES = 256 * 1024 * 1024
+const MAX_ENTRIES = 64
+
+/** Removes what earlier sessions left, so that each session's file is its own. */
+export async function clear(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    await rm(join(directory, name), { recursive: true, force: true })
+}
+
+/**
+ * A copy of the one activations file, or undefined when none is whole by the deadline. Throws `activations.invalid`
+ * when there are several or one is oversized: then nobody can say which belongs to the session.
+ */
+export async function sweep(
+  directory: string,
+  deadlineMs: number,
+): Promise<Uint8Array | undefined> {
+  const end = performance.now() + deadlineMs
+  for (;;) {
+    const found = await look(directory)
+    if (found) return found
+    const left = end - performance.now()
+    if (left <= 0) return undefined
+    await change(directory, Math.min(left, 20))
+  }
+}
+
+async function look(directory: string): Promise<Uint8Array | undefined> {
+  const names = await readdir(directory)
+  if (names.length > MAX_ENTRIES)
+    throw invalid(`${names.length} entries; at most ${MAX_ENTRIES} allowed`)
+  const locked = new Set(
+    names.filter((name) => name.endsWith('.lock')).map((name) => name.slice(0, -5)),
+  )
+  const files = names.filter((name) => name.endsWith('.safetensors'))
+  if (files.length > 1) throw invalid('several files for one session')
+  const [name] = files
+  if (name === undefined) return undefined
+  const copy = await read(join(directory, name))
+  if (!isComplete(copy)) {
+    if (locked.has(name)) return undefined
+    // Without a lock a file appears by rename: half a file is then a broken one, unless it is still growing.
+    const { mtimeMs } = await stat(join(directory, name))
+    if (Date.now() - mtimeMs > 250) return copy
+    return undefined
+  }
+  return copy
+}
+
+async function read(path: string): Promise<Uint8Array> {
+  const handle = await open(
+    path,
+    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+  ).catch(() => {
+    throw invalid('the file cannot be opened as a regular file')
+  })
+  try {
+    const info = await handle.stat()
+    if (!info.isFile()) throw invalid('not a regular file')
+    if (info.size > MAX_FILE_BYTES)
+      throw invalid(`${info.size} bytes; at most ${MAX_FILE_BYTES} allowed`)
+    const copy = Buffer.alloc(info.size)
+    const { bytesRead } = await handle.read(copy, 0, info.size, 0)
+    return new Uint8Array(copy.buffer, copy.byteOffset, bytesRead)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Resolves at the next change in the directory, or after `ms`: the watcher only saves time. */
+function change(directory: string, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const watcher = watch(directory, done)
+    const timer = setTimeout(done, ms)
+    watcher.on('error', done)
+    function done() {
+      clearTimeout(timer)
+      watcher.close()
+      resolve()
+    }
+  })
+}
+
+const invalid = (message: string) =>
+  new SealedError('activations.invalid', `activations: ${message}`)

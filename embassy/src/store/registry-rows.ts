@@ -1,0 +1,205 @@
+// Registry and meters: what `write`, `update` and `read` do to the database, and the digest over all of it. Meters only
+// rise; a session moves them once, because it closes in one transaction.
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { canonicalize, type Reading, SealedError } from '@sealed/protocol'
+import { attribute, type Signature } from '../registry/attribution.ts'
+import { getMeta, type Statements, setMeta } from './rows.ts'
+
+/** Bounds on what authorities may store. */
+export const MAX_SIGNATURES = 4096
+export const MAX_CAPABILITIES = 256
+
+const sha256 = (...parts: (Uint8Array | string)[]): Buffer => {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest()
+}
+
+export interface Observation {
+  /** Digest of the model that made the vector. */
+  model: string
+  vector: Float32Array
+}
+
+interface SignatureRow {
+  capability: string
+  polarity: 'positive' | 'negative'
+  model: string
+  vector: Buffer
+}
+
+export const registryVersion = (sql: Statements): number =>
+  getMeta<number>(sql, 'registry.version') ?? 0
+const registryChain = (sql: Statements): Buffer =>
+  getMeta<Buffer>(sql, 'registry.chain') ?? Buffer.alloc(32)
+
+const link = (chain: Uint8Array, row: Omit<SignatureRow, 'vector'>, digest: string): Buffer => {
+  const { capability, model, polarity } = row
+  return sha256(chain, canonicalize({ capability, digest, model, polarity }))
+}
+
+/** Signatures of each model, decoded once and kept until the registry changes. */
+export class SignatureCache {
+  #version = -1
+  #byModel = new Map<string, Signature[]>()
+
+  of(sql: Statements, model: string): readonly Signature[] {
+    const version = registryVersion(sql)
+    if (version !== this.#version) {
+      this.#byModel.clear()
+      this.#version = version
+    }
+    let signatures = this.#byModel.get(model)
+    if (!signatures) {
+      const rows = sql.all<SignatureRow>(
+        'SELECT capability, polarity, model, vector FROM signatures WHERE model = ? ORDER BY id',
+        model,
+      )
+      signatures = rows.map(({ capability, polarity, vector }) => ({
+        capability,
+        polarity,
+        vector: toVector(vector),
+      }))
+      this.#byModel.set(model, signatures)
+    }
+    return signatures
+  }
+}
+
+const toVector = (blob: Buffer): Float32Array => new Float32Array(Uint8Array.from(blob).buffer)
+const toBlob = (vector: Float32Array): Buffer =>
+  Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength)
+
+/** Stores an observation as a signature; the same one twice is one. Throws `registry.full`. */
+export function write(
+  sql: Statements,
+  capability: string,
+  polarity: 'positive' | 'negative',
+  seen: Observation,
+): void {
+  const vector = toBlob(seen.vector)
+  const digest = sha256(vector).toString('hex')
+  const row = { capability, polarity, model: seen.model }
+  const { changes } = sql.run(
+    'INSERT OR IGNORE INTO signatures (capability, polarity, model, digest, vector) VALUES (?, ?, ?, ?, ?)',
+    capability,
+    polarity,
+    seen.model,
+    digest,
+    vector,
+  )
+  if (changes === 0) return
+  const counts = sql.get<{ n: number; c: number }>(
+    'SELECT count(*) n, count(DISTINCT capability) c FROM signatures',
+  )!
+  if (counts.n > MAX_SIGNATURES || counts.c > MAX_CAPABILITIES)
+    throw new SealedError(
+      'registry.full',
+      `the registry holds at most ${MAX_SIGNATURES} signatures of ${MAX_CAPABILITIES} capabilities`,
+    )
+  sql.run('INSERT OR IGNORE INTO meters (capability, millionths) VALUES (?, 0)', capability)
+  setMeta(sql, 'registry.chain', link(registryChain(sql), row, digest))
+  setMeta(sql, 'registry.version', registryVersion(sql) + 1)
+}
+
+/** Moves the meters by what an observation used; returns the salted digest of each change. */
+export function update(
+  sql: Statements,
+  cache: SignatureCache,
+  session: string,
+  seen: Observation,
+): string[] {
+  const digests: string[] = []
+  const use = [...attribute(seen.vector, cache.of(sql, seen.model))].sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  )
+  for (const [capability, millionths] of use) {
+    const salt = randomBytes(32)
+    sql.run(
+      'UPDATE meters SET millionths = millionths + ? WHERE capability = ?',
+      millionths,
+      capability,
+    )
+    sql.run(
+      'INSERT INTO changes (session, capability, millionths, salt) VALUES (?, ?, ?, ?)',
+      session,
+      capability,
+      millionths,
+      salt,
+    )
+    const opened = canonicalize({ capability, millionths, session })
+    digests.push(createHmac('sha256', salt).update(opened).digest('hex'))
+  }
+  return digests
+}
+
+interface Coverage {
+  boots: number
+  rollbacks: number
+  sessions: number
+  sessions_unmetered: number
+  output_bytes_unmetered: number
+  egress_open_ms: number
+}
+const coverage = (sql: Statements): Coverage =>
+  sql.get<Coverage>(
+    'SELECT boots, rollbacks, sessions, sessions_unmetered, output_bytes_unmetered, egress_open_ms FROM coverage',
+  )!
+
+/** Adds to the coverage counters. */
+export function cover(sql: Statements, add: Partial<Coverage>): void {
+  for (const [column, value] of Object.entries(add))
+    if (value) sql.run(`UPDATE coverage SET ${column} = ${column} + ?`, value)
+}
+
+/** What an authority may know: its own meters, and the coverage without which they mean nothing. */
+export function read(sql: Statements, authority: string, origin: string): Reading {
+  const own = `${authority}/`
+  const mine = 'substr(capability, 1, length(?)) = ?'
+  return {
+    authority,
+    coverage: {
+      ...coverage(sql),
+      origin,
+      references: sql.all(
+        `SELECT capability, count(*) count, model FROM signatures WHERE ${mine} GROUP BY capability, model ORDER BY capability, model`,
+        own,
+        own,
+      ),
+      registry_version: registryVersion(sql),
+    },
+    meters: sql.all(
+      `SELECT capability, millionths FROM meters WHERE ${mine} ORDER BY capability`,
+      own,
+      own,
+    ),
+    version: 1,
+  }
+}
+
+/** Digest over registry, meters and coverage: what each checkpoint states. */
+export function stateDigest(sql: Statements): Buffer {
+  const meters = sql.all<{ capability: string; millionths: number }>(
+    'SELECT capability, millionths FROM meters ORDER BY capability',
+  )
+  const state = canonicalize({
+    coverage: coverage(sql),
+    meters,
+    registry_version: registryVersion(sql),
+  })
+  return sha256('sealed/state/v1\0', registryChain(sql), state)
+}
+
+/** Recomputes the registry's chain from its rows; throws `state.rollback` when the rows were changed behind it. */
+export function checkRegistry(sql: Statements): void {
+  let chain: Uint8Array = Buffer.alloc(32)
+  for (const row of sql.all<SignatureRow>(
+    'SELECT capability, polarity, model, vector FROM signatures ORDER BY id',
+  ))
+    chain = link(chain, row, sha256(row.vector).toString('hex'))
+  if (!registryChain(sql).equals(chain))
+    throw new SealedError(
+      'state.rollback',
+      'the registry’s rows are not those that were written: the database was changed from outside',
+    )
+}

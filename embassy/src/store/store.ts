@@ -1,0 +1,95 @@
+// The store as the embassy's main thread sees it: calls that queue while the thread works, so that whatever waits
+// shares the next transaction and its fsync.
+import { Worker } from 'node:worker_threads'
+import { type Code, SealedError } from '@sealed/protocol'
+import type { OperationName, Operations } from './operations.ts'
+import type { Answer, Batch } from './worker.ts'
+
+interface Pending {
+  operation: OperationName
+  argument: unknown
+  resolve(value: unknown): void
+  reject(error: Error): void
+}
+type Argument<N extends OperationName> = Parameters<Operations[N]>[0]
+type Value<N extends OperationName> = ReturnType<Operations[N]>
+
+export class Store {
+  readonly #worker: Worker
+  readonly #durable: Pending[] = []
+  readonly #lazy: Pending[] = []
+  #running: Pending[] | undefined
+  #failed: Error | undefined
+  readonly #ended: Promise<void>
+
+  /** Opens or makes the database file at `path`. */
+  constructor(path: string) {
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path } })
+    this.#worker.on('message', (answers: Answer[]) => this.#settle(answers))
+    this.#worker.on('error', (error) => this.#fail(error))
+    this.#ended = new Promise((resolve) => {
+      this.#worker.on('exit', () => {
+        this.#fail(new SealedError('internal.error', 'the store has stopped'))
+        resolve()
+      })
+    })
+  }
+
+  /** Runs an operation; the answer comes when its transaction is on disk. */
+  run<N extends OperationName>(operation: N, argument: Argument<N>): Promise<Value<N>> {
+    return this.#queue(this.#durable, operation, argument)
+  }
+
+  /** Runs an operation whose loss in a power cut is harmless: a read, or what can be made again. */
+  runLazy<N extends OperationName>(operation: N, argument: Argument<N>): Promise<Value<N>> {
+    return this.#queue(this.#lazy, operation, argument)
+  }
+
+  /** Finishes what is queued and closes the file. */
+  async close(): Promise<void> {
+    while (this.#running || this.#durable.length > 0 || this.#lazy.length > 0)
+      await new Promise((resolve) => setImmediate(resolve))
+    this.#worker.postMessage({ calls: null, durable: false })
+    await this.#ended
+  }
+
+  #queue<N extends OperationName>(
+    queue: Pending[],
+    operation: N,
+    argument: Argument<N>,
+  ): Promise<Value<N>> {
+    if (this.#failed) return Promise.reject(this.#failed)
+    return new Promise((resolve, reject) => {
+      queue.push({ operation, argument, resolve: resolve as (value: unknown) => void, reject })
+      this.#next()
+    })
+  }
+
+  #next(): void {
+    if (this.#running) return
+    const queue = this.#durable.length > 0 ? this.#durable : this.#lazy
+    if (queue.length === 0) return
+    this.#running = queue.splice(0)
+    const calls = this.#running.map(({ operation, argument }) => ({ operation, argument }))
+    const batch: Batch = { calls, durable: queue === this.#durable }
+    this.#worker.postMessage(batch)
+  }
+
+  #settle(answers: Answer[]): void {
+    const settled = this.#running ?? []
+    this.#running = undefined
+    for (const [i, pending] of settled.entries()) {
+      const answer = answers[i]!
+      if ('code' in answer) pending.reject(new SealedError(answer.code as Code, answer.message))
+      else pending.resolve(answer.value)
+    }
+    this.#next()
+  }
+
+  #fail(error: Error): void {
+    this.#failed ??= error
+    const lost = [...(this.#running ?? []), ...this.#durable.splice(0), ...this.#lazy.splice(0)]
+    this.#running = undefined
+    for (const pending of lost) pending.reject(error)
+  }
+}
