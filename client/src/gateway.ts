@@ -1,0 +1,145 @@
+// HTTP to one gateway: bounded bodies, errors with the server's code, no redirects. It judges nothing: what comes back
+// is evidence to be verified, and the API key goes out only with a request that asks for it.
+import { type Bytes, concat, fromUtf8, SealedError } from '@sealed/protocol'
+import { failureOf } from './failure.ts'
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+export interface GatewayOptions {
+  /** `http://127.0.0.1:8080`, `https://…`; plain HTTP carries an API key only to the loopback. */
+  url: string
+  apiKey?: string
+  fetch?: Fetch
+}
+
+const MAX_ERROR_BYTES = 65_536
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
+
+export class Gateway {
+  /** Without a slash at the end. */
+  readonly url: string
+  readonly #fetch: Fetch
+  readonly #apiKey: string | undefined
+
+  /** Throws `request.invalid` for a URL or an API key that cannot be used. */
+  constructor(options: GatewayOptions) {
+    const url = parseUrl(options.url)
+    if (options.apiKey && url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
+      throw new SealedError(
+        'request.invalid',
+        `the API key would cross the network in clear to ${url.host}; use an https URL`,
+        { param: 'url' },
+      )
+    this.url = url.href.replace(/\/+$/, '')
+    this.#fetch = options.fetch ?? ((target, init) => fetch(target, init))
+    this.#apiKey = options.apiKey
+  }
+
+  /** Bytes of a public resource. Throws the server's error, `gateway.unreachable`, or `response.invalid` over `max`. */
+  async get(path: string, max: number, signal?: AbortSignal): Promise<Bytes> {
+    const response = await this.#send(path, { method: 'GET' }, signal)
+    return readAll(response.body, max, `${this.url}${path}`)
+  }
+
+  /** Posts with the API key; returns an answer with status 200 and the given type, else throws. */
+  async post(
+    path: string,
+    body: Bytes,
+    types: { request: string; response: string },
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    const headers: Record<string, string> = {
+      'content-type': types.request,
+      accept: types.response,
+    }
+    if (this.#apiKey) headers.authorization = `Bearer ${this.#apiKey}`
+    const response = await this.#send(path, { method: 'POST', body, headers }, signal)
+    const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+    if (type === types.response) return response
+    await response.body?.cancel()
+    throw new SealedError(
+      'response.invalid',
+      `${this.url}${path} answered with type ${type ?? 'none'} instead of ${types.response}`,
+    )
+  }
+
+  async #send(path: string, init: RequestInit, signal?: AbortSignal): Promise<Response> {
+    const where = `${this.url}${path.split('?')[0]}`
+    let response: Response
+    try {
+      response = await this.#fetch(this.url + path, {
+        ...init,
+        redirect: 'manual',
+        ...(signal && { signal }),
+      })
+    } catch (cause) {
+      signal?.throwIfAborted()
+      throw new SealedError('gateway.unreachable', `nothing answers at ${where}${reason(cause)}`, {
+        cause,
+      })
+    }
+    if (response.status === 200) return response
+    const body = await readAll(response.body, MAX_ERROR_BYTES, where).then(fromUtf8, () => '')
+    const retryAfterMs = retryAfter(response.headers.get('retry-after'))
+    throw failureOf(response.status, body, {
+      where,
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    })
+  }
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const odd = !url || url.search || url.hash || url.username || url.password
+  if (odd || (url.protocol !== 'http:' && url.protocol !== 'https:'))
+    throw new SealedError(
+      'request.invalid',
+      'the gateway’s URL must be http(s)://host[:port] without credentials, query or fragment',
+      { param: 'url' },
+    )
+  return url
+}
+
+/** Node puts the system's word for the failure into the cause. */
+function reason(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined
+  const code = typeof cause === 'object' && cause && 'code' in cause ? cause.code : undefined
+  return typeof code === 'string' ? ` (${code})` : ''
+}
+
+/** `Retry-After` in seconds (RFC 9110, section 10.2.3), in milliseconds; a date is not used by these gateways. */
+const retryAfter = (header: string | null): number | undefined =>
+  header && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
+
+/** The parts of a body; gives the connection up when the reader stops early. */
+export async function* chunks(
+  body: ReadableStream<Uint8Array> | null,
+): AsyncGenerator<Uint8Array, void, void> {
+  if (!body) return
+  const reader = body.getReader()
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      yield value
+    }
+  } finally {
+    await reader.cancel().catch(() => {})
+  }
+}
+
+async function readAll(
+  body: ReadableStream<Uint8Array> | null,
+  max: number,
+  where: string,
+): Promise<Bytes> {
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const part of chunks(body)) {
+    length += part.length
+    if (length > max)
+      throw new SealedError('response.invalid', `${where} answered with more than ${max} bytes`)
+    parts.push(part)
+  }
+  return concat(...parts)
+}

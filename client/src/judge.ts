@@ -1,0 +1,101 @@
+// Judges an answer by its receipt, against the very bytes sent and received. What failed comes out as an error with the
+// server's code, its receipt and the verdict on that; what completed comes out with its verdict, good or bad.
+import {
+  type AttestationDocument,
+  decodeReceipt,
+  keySetDigest,
+  type Receipt,
+  SealedError,
+  toHex,
+  type Verdict,
+  verifyReceipt,
+} from '@sealed/protocol'
+import type { Opened } from './answer.ts'
+import type { Answer } from './ask.ts'
+import type { Attested } from './attest.ts'
+import { type Evidence, GatewayFailure, readErrorBody } from './failure.ts'
+import { fetchDocument } from './receipts.ts'
+
+/** Throws `GatewayFailure` when the session failed, `receipt.missing` or `response.invalid`. */
+export async function judge(
+  attested: Attested,
+  started: Evidence,
+  opened: Opened,
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const { head, output } = opened
+  const { receipt } = opened.final
+  if (receipt === undefined) throw unreceipted(started, opened)
+  const decoded = tryDecode(receipt)
+  const last = decoded?.leaf.statements.at(-1)
+  const aborted = last?.type === 'session.aborted'
+  const evidence = { ...started, receipt, document: await documentOf(attested, decoded, signal) }
+  const verdict: Verdict = await verifyReceipt(
+    { ...evidence, ...(!aborted && { output }) },
+    attested.policy,
+    attested.now(),
+  )
+  if (aborted) throw failed(last.reason, evidence, opened, verdict)
+  const committed = decoded?.leaf.statements.find(({ type }) => type === 'output.committed')
+  if (committed?.type === 'output.committed' && committed.status !== head.status)
+    throw new GatewayFailure(
+      'response.invalid',
+      `the answer says status ${head.status}, its receipt ${committed.status}`,
+      { evidence, verdict },
+    )
+  return { ...evidence, status: head.status, contentType: head.content_type, output, verdict }
+}
+
+const tryDecode = (receipt: string): Receipt | undefined => {
+  try {
+    return decodeReceipt(receipt)
+  } catch {
+    return undefined // the verdict says what is wrong with it
+  }
+}
+
+/**
+ * The document that the receipt names. Transport keys rotate, so it may be a later one than was attested; it is taken
+ * only with the same key set, and goes through every check of its own.
+ */
+async function documentOf(
+  attested: Attested,
+  receipt: Receipt | undefined,
+  signal?: AbortSignal,
+): Promise<AttestationDocument> {
+  if (!receipt || receipt.document === attested.documentDigest) return attested.document
+  try {
+    const document = await fetchDocument(attested.gateway, receipt.document, signal)
+    const same = toHex(await keySetDigest(document.key_set)) === attested.keySetDigest
+    return same ? document : attested.document
+  } catch (error) {
+    if (error instanceof SealedError) return attested.document // receipt.document then fails
+    throw error
+  }
+}
+
+function failed(reason: string, evidence: Evidence, opened: Opened, verdict: Verdict) {
+  const said = readErrorBody(new TextDecoder().decode(opened.output))
+  return new GatewayFailure(
+    said?.code ?? 'session.aborted',
+    said?.message ?? `the session was aborted (${reason}); ask again with a new envelope`,
+    {
+      status: opened.head.status,
+      evidence: { ...evidence, output: opened.output },
+      verdict,
+      ...(said?.param !== undefined && { param: said.param }),
+    },
+  )
+}
+
+/** An error from before the reveal has no receipt; anything else without one is not to be believed. */
+function unreceipted(evidence: Evidence, { head, output }: Opened): GatewayFailure {
+  const said = head.status >= 400 ? readErrorBody(new TextDecoder().decode(output)) : undefined
+  if (!said?.code)
+    return new GatewayFailure('receipt.missing', 'the answer came without a receipt', { evidence })
+  return new GatewayFailure(said.code, said.message, {
+    status: head.status,
+    evidence,
+    ...(said.param !== undefined && { param: said.param }),
+  })
+}
