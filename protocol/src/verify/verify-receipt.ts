@@ -301,14 +301,17 @@ class ReceiptState {
     needs(this.#statements, 'the statements')
     const { output, salt } = this.#input
     if (!output || !salt) throw new Skip('the output, or the salt, was not given')
+    const digest = await saltedDigest(salt, output)
+    const read = this.#find('registry.read')
+    if (read) {
+      ensure(digest === read.reading_digest, 'the reading is not the one committed')
+      return `reading of ${output.length} bytes`
+    }
     const committed = this.#find('output.committed')
     if (this.#find('session.aborted') || !committed)
       throw new Refusal('the session committed to no output')
     ensure(committed.output_bytes === output.length, 'the output has another length than committed')
-    ensure(
-      (await saltedDigest(salt, output)) === committed.output_digest,
-      'the output is not the one committed',
-    )
+    ensure(digest === committed.output_digest, 'the output is not the one committed')
     return `${output.length} bytes`
   }
 
