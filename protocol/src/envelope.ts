@@ -79,6 +79,12 @@ export interface ParsedEnvelope {
   headerDigest: Bytes
 }
 
+/** What unwrapping needs of an envelope. */
+export interface WrappedKeys {
+  envelope: Pick<Envelope, 'instructions' | 'keys'>
+  headerDigest: Bytes
+}
+
 export interface SealedRequest {
   body: string
   header: EnvelopeHeader
@@ -172,14 +178,18 @@ export async function parseEnvelope(body: Uint8Array): Promise<ParsedEnvelope> {
     'envelope',
     'envelope.invalid',
   )
-  const headerBytes = fromBase64url(envelope.header)
+  return { envelope, ...(await parseHeader(fromBase64url(envelope.header))) }
+}
+
+/** Checks the form of a header; throws `envelope.invalid` or `envelope.version`. */
+export async function parseHeader(headerBytes: Bytes): Promise<Omit<ParsedEnvelope, 'envelope'>> {
   const raw = parsePart(headerBytes, 'header')
   if (typeof raw === 'object' && raw !== null && 'version' in raw && raw.version !== 1)
     throw new SealedError('envelope.version', 'this embassy speaks envelope version 1', {
       param: 'version',
     })
   const header = check(headerSchema, raw, 'header', 'envelope.invalid')
-  return { envelope, header, headerBytes, headerDigest: await sha256(headerBytes) }
+  return { header, headerBytes, headerDigest: await sha256(headerBytes) }
 }
 
 function parsePart(bytes: Uint8Array, what: string) {
@@ -193,7 +203,7 @@ function parsePart(bytes: Uint8Array, what: string) {
 /** Unwraps `keys.input`. Every failure is the same `envelope.key_mismatch`, whichever byte was wrong. */
 export async function unwrapInputKeys(
   transport: CryptoKey,
-  parsed: Pick<ParsedEnvelope, 'envelope' | 'headerDigest'>,
+  parsed: WrappedKeys,
 ): Promise<RequestSecrets> {
   const plain = await unwrap(transport, parsed.envelope.keys.input, 128, parsed.headerDigest)
   return {
@@ -204,10 +214,7 @@ export async function unwrapInputKeys(
 }
 
 /** Unwraps `keys.action`, authenticates the instructions under it and returns their unpadded text. */
-export async function openInstructions(
-  transport: CryptoKey,
-  parsed: Pick<ParsedEnvelope, 'envelope' | 'headerDigest'>,
-): Promise<string> {
+export async function openInstructions(transport: CryptoKey, parsed: WrappedKeys): Promise<string> {
   const key = splitKey(
     (await unwrap(transport, parsed.envelope.keys.action, 64, parsed.headerDigest)).slice(0, 32),
   )

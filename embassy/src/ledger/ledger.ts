@@ -12,6 +12,7 @@ import {
   sha256,
   signNote,
   toBase64url,
+  toHex,
   utf8,
 } from '@sealed/protocol'
 import type { LedgerKey } from '../keys/ledger-key.ts'
@@ -59,22 +60,21 @@ export class Ledger {
    */
   async start(): Promise<void> {
     const { store, tpm, boot, keySetDigest } = this.#deps
-    await tpm.counter.define(COUNTER_INDEX)
-    const opened = await store.run('openLog', {
-      origin: boot.origin,
-      keySet: Buffer.from(keySetDigest).toString('hex'),
-    })
+    const keySet = toHex(keySetDigest)
+    const { counter } = await store.run('openLog', { origin: boot.origin, keySet })
     const now = await readCounter(tpm)
-    if (opened.counter === undefined) {
-      if (now !== undefined && now > 1n && !opened.fresh)
-        throw rollback('the database knows no checkpoint, the TPM does')
+    if (counter === undefined) {
+      if (now !== undefined && !(await store.runLazy('counterIntended', undefined)))
+        throw rollback('the database is new, the TPM counts for an older one')
+      await store.run('intendCounter', undefined)
+      await tpm.counter.define(COUNTER_INDEX)
       await tpm.counter.increment(COUNTER_INDEX)
       await store.run('setCounter', await tpm.counter.read(COUNTER_INDEX))
       return
     }
-    if (now === opened.counter) return
-    if (now === undefined || now !== opened.counter - 1n)
-      throw rollback(`the database is at ${opened.counter}, the TPM at ${now ?? 'nothing'}`)
+    if (now === counter) return
+    if (now === undefined || now !== counter - 1n)
+      throw rollback(`the database is at ${counter}, the TPM at ${now ?? 'nothing'}`)
     await tpm.counter.increment(COUNTER_INDEX)
   }
 

@@ -98,11 +98,7 @@ export class Operations {
   }
 
   /** Sets the log of this boot; a new one starts with a leaf that names where the previous one ended. */
-  openLog(boot: { origin: string; keySet: string }): {
-    fresh: boolean
-    counter: bigint | undefined
-    state: string | undefined
-  } {
+  openLog(boot: { origin: string; keySet: string }): { counter: bigint | undefined } {
     checkRegistry(this.#sql)
     const known = this.#sql.get<{ id: number }>('SELECT id FROM logs WHERE origin = ?', boot.origin)
     const previous = this.#sql.get<{ origin: string; size: number; note: string | null }>(
@@ -137,7 +133,16 @@ export class Operations {
       this.#append(leaf)
       setMeta(this.#sql, 'checkpoint.state', stateDigest(this.#sql).toString('hex'))
     }
-    return { fresh: !known, counter: counter === undefined ? undefined : BigInt(counter), state }
+    return { counter: counter === undefined ? undefined : BigInt(counter) }
+  }
+
+  /** Notes, before the TPM's counter exists, that this database is about to make it. */
+  intendCounter(): void {
+    setMeta(this.#sql, 'counter.intended', 1)
+  }
+
+  counterIntended(): boolean {
+    return getMeta(this.#sql, 'counter.intended') !== undefined
   }
 
   setCounter(value: bigint): void {

@@ -1,0 +1,170 @@
+// One boot of the embassy: its keys, what they are bound to in the TPM, and its attestation document. Keys survive a
+// restart of the process and never a reboot; what is measured is measured once, before anything else runs.
+import { createPrivateKey } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import {
+  type AttestationDocument,
+  attestationDocumentSchema,
+  type Bytes,
+  CONFIGURATION_PCR,
+  type Configuration,
+  canonicalBytes,
+  check,
+  documentDigest,
+  equal,
+  extendedOnce,
+  fromBase64,
+  KEY_SET_PCR,
+  type KeySet,
+  keySetDigest,
+  keySetSchema,
+  logOrigin,
+  parseCanonical,
+  QUOTED_PCRS,
+  quoteBinding,
+  SealedError,
+  sha256,
+  toBase64url,
+  toHex,
+} from '@sealed/protocol'
+import type { KeyDirectory } from './keys/key-files.ts'
+import { generateLedgerKey, type LedgerKey, ledgerKey } from './keys/ledger-key.ts'
+import { TransportKeys } from './keys/transport-keys.ts'
+import type { Boot } from './store/operations.ts'
+import type { Tpm } from './tpm/index.ts'
+
+export interface BootDeps {
+  tpm: Tpm
+  files: KeyDirectory
+  configuration: Configuration
+  /** SHA-256 of the gateway's TLS public key, where it has one. */
+  tlsSpkiDigest?: string
+  /** PEM file with the certificates above the attestation key's. */
+  chainPath: string
+}
+
+export interface BootState {
+  ledgerKey: LedgerKey
+  transportKeys: TransportKeys
+  keySet: KeySet
+  keySetDigest: Bytes
+  boot: Boot
+}
+
+const LEDGER_FILE = 'ledger.pem'
+const BOOT_FILE = 'boot.json'
+
+/** Loads this boot's keys, or makes and measures them when the TPM says that this is a new boot. */
+export async function startBoot(deps: BootDeps): Promise<BootState> {
+  const { tpm, files, configuration, tlsSpkiDigest } = deps
+  await files.create()
+  const { resetCount, restartCount } = await tpm.clock()
+  const akName = toHex(tpm.ak.name)
+  const thisBoot = `${akName} ${resetCount}`
+  const saved = await files.read(BOOT_FILE)
+  const known = saved !== undefined && (JSON.parse(saved) as { boot: string }).boot === thisBoot
+  let pem = known ? await files.read(LEDGER_FILE) : undefined
+  const measuredConfiguration = await sha256(canonicalBytes(configuration))
+  let keySet: KeySet
+  if (known && pem !== undefined) {
+    keySet = check(
+      keySetSchema,
+      parseCanonical((JSON.parse(saved) as { key_set: string }).key_set),
+      'key set',
+    )
+  } else {
+    await refuseMeasured(tpm)
+    await files.clear()
+    pem = generateLedgerKey().export({ type: 'pkcs8', format: 'pem' }) as string
+    keySet = {
+      ledger_key: toBase64url(ledgerKey(createPrivateKey(pem)).publicKey),
+      ...(tlsSpkiDigest !== undefined && { tls_spki_digest: tlsSpkiDigest }),
+      version: 1,
+    }
+    await files.write(LEDGER_FILE, pem)
+    await files.write(
+      BOOT_FILE,
+      JSON.stringify({ boot: thisBoot, key_set: new TextDecoder().decode(canonicalBytes(keySet)) }),
+    )
+    await tpm.extend(KEY_SET_PCR, await keySetDigest(keySet))
+    await tpm.extend(CONFIGURATION_PCR, measuredConfiguration)
+  }
+  if (keySet.tls_spki_digest !== tlsSpkiDigest)
+    throw new SealedError(
+      'config.invalid',
+      'the gateway’s TLS key is not the one measured at boot: restart the machine',
+    )
+  const k = await keySetDigest(keySet)
+  await requireMeasured(tpm, KEY_SET_PCR, k, 'the key set')
+  await requireMeasured(tpm, CONFIGURATION_PCR, measuredConfiguration, 'the configuration')
+  const key = ledgerKey(createPrivateKey(pem))
+  const transportKeys = new TransportKeys(key, files)
+  await transportKeys.refresh()
+  return {
+    ledgerKey: key,
+    transportKeys,
+    keySet,
+    keySetDigest: k,
+    boot: { origin: logOrigin(k), akName, resetCount, restartCount },
+  }
+}
+
+/** A new key set may only be measured into PCRs that nothing was measured into. */
+async function refuseMeasured(tpm: Tpm): Promise<void> {
+  const values = await tpm.readPcrs([CONFIGURATION_PCR, KEY_SET_PCR])
+  for (const [index, value] of values)
+    if (value.some((byte) => byte !== 0))
+      throw new SealedError(
+        'boot.key_lost',
+        `PCR ${index} was measured in this boot, but its keys are gone: restart the machine (a clone: stop and start again)`,
+      )
+}
+
+async function requireMeasured(
+  tpm: Tpm,
+  index: number,
+  measured: Uint8Array,
+  what: string,
+): Promise<void> {
+  const value = (await tpm.readPcrs([index])).get(index)!
+  if (!equal(value, await extendedOnce(measured)))
+    throw new SealedError(
+      'config.invalid',
+      `PCR ${index} holds another measurement than ${what}: it changed since boot, so restart the machine (a clone: stop and start again)`,
+    )
+}
+
+/** Makes the attestation document: PCR values, a quote bound to the key set, and the certificate chain. */
+export async function attest(
+  state: BootState,
+  deps: BootDeps,
+): Promise<{ document: AttestationDocument; digest: string }> {
+  const { tpm, configuration, chainPath } = deps
+  const extraData = await quoteBinding('keys', state.keySetDigest, await sha256(new Uint8Array(0)))
+  const quote = await tpm.quote(extraData, QUOTED_PCRS)
+  const pcrs = await tpm.readPcrs(QUOTED_PCRS)
+  const above = pemBlocks(await readFile(chainPath, 'utf8'))
+  const document: AttestationDocument = {
+    ak: {
+      chain: [tpm.ak.certificate, ...above].map((der) => toBase64url(der)),
+      public: toBase64url(tpm.ak.public),
+    },
+    configuration,
+    key_set: state.keySet,
+    pcrs: [...pcrs]
+      .sort(([a], [b]) => a - b)
+      .map(([index, value]) => ({ digest: toHex(value), index })),
+    quote: { attest: toBase64url(quote.attest), signature: toBase64url(quote.signature) },
+    started_ms: Date.now(),
+    transport_keys: state.transportKeys.records(),
+    version: 1,
+  }
+  check(attestationDocumentSchema, document, 'attestation document', 'internal.error')
+  return { document, digest: await documentDigest(document) }
+}
+
+function pemBlocks(pem: string): Bytes[] {
+  const blocks =
+    pem.match(/-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g) ?? []
+  return blocks.map((block) => fromBase64(block.replace(/-----[A-Z ]+-----|\s/g, '')))
+}

@@ -1,0 +1,41 @@
+// What a session's activations come to: the sweep, the judgement and the pooled vector, off to the registry.
+import { type AbortReason, SealedError, saltedDigest } from '@sealed/protocol'
+import { pool } from '../activations/pool.ts'
+import { parseHiddenStates } from '../activations/safetensors.ts'
+import { sweep } from '../activations/sweep.ts'
+import type { Draft } from '../store/operations.ts'
+import type { Observation } from '../store/registry-rows.ts'
+
+export type Observed =
+  | { kind: 'seen'; observation: Observation; statement: Draft }
+  | { kind: 'missing' }
+  | { kind: 'invalid'; reason: AbortReason; message: string }
+
+/** Collects and judges the activations in `directory`; `model` is the embassy's own digest of the model. */
+export async function observe(
+  directory: string,
+  deadlineMs: number,
+  model: string,
+  salt: Uint8Array,
+): Promise<Observed> {
+  try {
+    const file = await sweep(directory, deadlineMs)
+    if (!file) return { kind: 'missing' }
+    const states = parseHiddenStates(file)
+    const vector = pool(states)
+    const { tokens, layers, hidden } = states
+    const statement: Draft = {
+      type: 'activations.observed',
+      content_digest: await saltedDigest(salt, file),
+      hidden,
+      layers,
+      model,
+      tokens,
+    }
+    return { kind: 'seen', observation: { model, vector }, statement }
+  } catch (error) {
+    const message =
+      error instanceof SealedError ? error.message : 'activations: the directory cannot be read'
+    return { kind: 'invalid', reason: 'activations.invalid', message }
+  }
+}
