@@ -167,6 +167,9 @@ export const RPC_HEADERS = {
   endpoint: 'sealed-endpoint',
 } as const
 
+/** Media type of an RPC error where the answer could also be a workload's. */
+export const RPC_ERROR_TYPE = 'application/vnd.sealed-error+json'
+
 /** Paths on the relay's socket. */
 export const RELAY_PATHS = { sealed: '/sealed', plain: '/plain' } as const
 
