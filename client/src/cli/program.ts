@@ -1,0 +1,106 @@
+// The commands and their options. Parsing only: what a command does is in its own file.
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { attestationCommand } from './commands/attestation.ts'
+import { authorityNewCommand, keyNewCommand } from './commands/keys.ts'
+import { readCommand } from './commands/read.ts'
+import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
+import { verifyCommand } from './commands/verify.ts'
+import type { Io } from './io.ts'
+import { DEFAULT_URL } from './settings.ts'
+import type { Exit } from './usage.ts'
+
+const EXITS = `
+Exit codes: 0 verified, 1 failed, 2 wrong use, 3 incomplete (a required check could not be made).
+Environment: SEALED_URL, SEALED_API_KEY, NO_COLOR.`
+
+/** Builds the program; `done` gets the exit code of the command that ran. */
+export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void): Command {
+  const program = new Command('sealed')
+    .description('Asks AI workloads under seal, and checks the receipts that prove it.')
+    .addHelpText('after', EXITS)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void (json || io.stderr.write(text)),
+    })
+  const run =
+    <A extends unknown[]>(command: (io: Io, ...args: A) => Promise<Exit>) =>
+    async (...args: A) =>
+      done(await command(io, ...args))
+
+  session(program.command('ask [prompt]'))
+    .description('ask a workload; the prompt is read from standard input for -')
+    .action(run(askCommand))
+  session(program.command('write <capability> [prompt]'))
+    .description('define a capability by what the model does with the prompt')
+    .addOption(authorityFile())
+    .option('--negative', 'the prompt shows what the capability is not')
+    .action(run(writeCommand))
+  session(program.command('update [prompt]'))
+    .description('ask a workload and say that the meters are to move, as they do for ask')
+    .action(run(updateCommand))
+  door(program.command('read'))
+    .description('read an authority’s meters and their coverage')
+    .addOption(authorityFile())
+    .action(run(readCommand))
+  withJson(program.command('verify [receipt]'))
+    .description('verify a receipt offline: a file, a folder made by --save, the text itself, or -')
+    .option('--document <file>', 'attestation document')
+    .option('--url <url>', 'gateway to fetch the document from, by its digest')
+    .option('--request <file>', 'envelope (or, on the plain door, body) exactly as sent')
+    .option('--response <file>', 'the workload’s body exactly as received; needs --salt')
+    .option('--salt <base64url>', 'the session’s salt')
+    .option('--nonce <nonce>', 'nonce sent on the plain door')
+    .addOption(policy())
+    .action(run(verifyCommand))
+  gateway(program.command('attestation'))
+    .description('fetch and judge a fresh attestation document')
+    .option('--out <file>', 'keep the document')
+    .action(run(attestationCommand))
+  withJson(program.command('authority').description('authority keys').command('new <name>'))
+    .description('make an authority key and print its entry for sealed.json')
+    .requiredOption('--out <file>', 'where the private key goes (made with mode 0600)')
+    .action(run(authorityNewCommand))
+  withJson(program.command('key').description('API keys').command('new <name>'))
+    .description('make an API key, show it once, and print its entry for sealed.json')
+    .action(run(keyNewCommand))
+  return program
+}
+
+const withJson = (command: Command) =>
+  command.option('--json', 'one JSON object on standard output, nothing else')
+
+const policy = () =>
+  new Option(
+    '--policy <policy>',
+    'strict, dev (.sealed/default/policy.json here or above), or a file',
+  ).default('strict')
+
+const authorityFile = () =>
+  new Option('--authority <file>', 'the authority’s key file').makeOptionMandatory()
+
+const gateway = (command: Command) =>
+  withJson(command)
+    .option('--url <url>', `gateway (else SEALED_URL, else ${DEFAULT_URL})`)
+    .addOption(policy())
+    .option('--verbose', 'every check, not only a summary')
+
+const door = (command: Command) =>
+  gateway(command)
+    .option('--workload <name>', 'needed when the machine runs several')
+    .option(
+      '--api-key <key>',
+      'prefer SEALED_API_KEY: other users of this machine can list arguments',
+    )
+    .option('--save <folder>', 'keep request, response, receipt, document and salt')
+
+const session = (command: Command) =>
+  door(command)
+    .option('--model <name>', 'the workload’s own default without it')
+    .option('--max-tokens <number>', 'longest completion', positive)
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (/^[1-9]\d{0,8}$/.test(text)) return value
+  throw new InvalidArgumentError('It must be a whole number above 0.')
+}
