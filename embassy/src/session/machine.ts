@@ -2,15 +2,16 @@
 // commit and release are accepted once and in order; whatever is revealed ends in a receipt.
 import { SealedError } from '@sealed/protocol'
 
-export type State = 'opened' | 'sealed' | 'revealed' | 'committing' | 'closed' | 'aborted'
-export type Event = 'enforced' | 'revealed' | 'commit' | 'refused' | 'closed' | 'abort'
+export type State = 'opened' | 'sealing' | 'revealed' | 'committing' | 'closed' | 'aborted'
+export type Event = 'begin' | 'revealed' | 'unwound' | 'commit' | 'refused' | 'closed' | 'abort'
 
 /**
  * What the session's owner does after a step:
- * `forget` nothing was revealed, no leaf is made · `release` let go of the replica's seal · `close-aborted` write the
- * abort into the log · `retire` destroy the replica, which may still hold what it was given.
+ * `forget` nothing was revealed, no leaf is made · `cancel` whoever is sealing stops and unwinds ·
+ * `release` let go of the replica's seal · `close` write the abort into the log and destroy the replica, which may
+ * still hold what it was given.
  */
-export type Effect = 'forget' | 'release' | 'close-aborted' | 'retire'
+export type Effect = 'forget' | 'cancel' | 'release' | 'close'
 
 export interface Step {
   state: State
@@ -20,13 +21,19 @@ export interface Step {
 const step = (state: State, ...effects: Effect[]): Step => ({ state, effects })
 
 const TABLE: Record<State, Partial<Record<Event, Step>>> = {
-  opened: { enforced: step('sealed'), abort: step('aborted', 'forget') },
-  sealed: { revealed: step('revealed'), abort: step('aborted', 'forget', 'release') },
-  revealed: { commit: step('committing'), abort: step('aborted', 'close-aborted', 'retire') },
+  opened: { begin: step('sealing'), abort: step('aborted', 'cancel', 'forget') },
+  // Sealing is not interrupted halfway: it ends in a reveal or in an unwinding, and an abort waits for which.
+  sealing: {
+    revealed: step('revealed'),
+    unwound: step('aborted', 'forget'),
+    closed: step('closed', 'forget'),
+    abort: step('sealing', 'cancel'),
+  },
+  revealed: { commit: step('committing'), abort: step('aborted', 'cancel', 'close') },
   // The commit is on its way to disk: a client that leaves now changes nothing of what is written.
   committing: {
     closed: step('closed', 'release'),
-    refused: step('aborted', 'close-aborted', 'retire'),
+    refused: step('aborted', 'close'),
     abort: step('committing'),
   },
   closed: { abort: step('closed') },

@@ -184,6 +184,11 @@ export class Operations {
     )
   }
 
+  /** Forgets an open session to which nothing was revealed. */
+  dropSession(id: string): void {
+    this.#sql.run('DELETE FROM sessions WHERE id = ?', id)
+  }
+
   /** Forgets nonces that no acceptable envelope can carry any more. */
   pruneNonces(): void {
     this.#sql.run('DELETE FROM nonces WHERE seen_ms < ?', Date.now() - NONCE_LIFETIME_MS)

@@ -1,0 +1,60 @@
+// What of the configuration is measured: workloads by the digest of their files, authorities, metering, attribution.
+import { readFile } from 'node:fs/promises'
+import {
+  type Configuration,
+  type Deployment,
+  parseWorkload,
+  SealedError,
+  sha256Hex,
+} from '@sealed/protocol'
+import { ATTRIBUTION } from './registry/attribution.ts'
+import type { MeasuredWorkload } from './session/admission.ts'
+
+export interface LoadedWorkload extends MeasuredWorkload {
+  archive: string
+  replicas: number
+}
+
+/** Reads the workload files; refuses what this version cannot do rather than do something else. */
+export async function loadWorkloads(deployment: Deployment): Promise<LoadedWorkload[]> {
+  const loaded: LoadedWorkload[] = []
+  for (const { archive, file, replicas } of deployment.workloads) {
+    const bytes = await readFile(file).catch(() => {
+      throw new SealedError('config.invalid', `workload file ${file} cannot be read`)
+    })
+    const config = parseWorkload(bytes)
+    if (config.seal_policy !== 'request')
+      throw new SealedError(
+        'config.invalid',
+        `${file}: seal policy ${config.seal_policy} is not offered by this version; use request`,
+      )
+    if (config.activations === 'none' && deployment.metering === 'required')
+      throw new SealedError(
+        'config.invalid',
+        `${file}: activations none cannot be metered, and metering is required`,
+      )
+    if (loaded.some((other) => other.config.name === config.name))
+      throw new SealedError('config.invalid', `two workloads are named ${config.name}`)
+    loaded.push({ archive, replicas, config, digest: await sha256Hex(bytes) })
+  }
+  return loaded
+}
+
+export const measuredConfiguration = (
+  deployment: Deployment,
+  workloads: readonly LoadedWorkload[],
+): Configuration => ({
+  attribution: ATTRIBUTION,
+  authorities: deployment.authorities.map(({ id, public_key }) => ({ id, public_key })),
+  metering: deployment.metering,
+  version: 1,
+  workloads: workloads.map(({ config, digest }) => ({
+    activations: config.activations,
+    digest,
+    egress: config.egress,
+    image: config.image,
+    name: config.name,
+    prefix_cache: config.prefix_cache,
+    seal_policy: config.seal_policy,
+  })),
+})

@@ -1,0 +1,230 @@
+// Puts one embassy together, in the order that the trust needs: TPM, keys and measurements, ledger, firewall,
+// containers, and only then the sockets that requests come through.
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  authorityId,
+  canonicalize,
+  type Deployment,
+  fromBase64url,
+  SealedError,
+  type Status,
+} from '@sealed/protocol'
+import { Challenges } from './attestation/challenges.ts'
+import { attest, type BootDeps, startBoot } from './boot.ts'
+import { type LoadedWorkload, loadWorkloads, measuredConfiguration } from './configuration.ts'
+import { openContainers } from './containers/index.ts'
+import { issueCertificate, spkiDigest } from './keys/certificate.ts'
+import { KeyDirectory } from './keys/key-files.ts'
+import { Ledger } from './ledger/ledger.ts'
+import type { Log } from './log.ts'
+import { RelaySupervisor } from './relay/supervisor.ts'
+import { unmountBelow } from './replicas/activations-mount.ts'
+import { Fleet } from './replicas/fleet.ts'
+import { openSeal } from './seal/index.ts'
+import { gatewayApp } from './server/gateway-app.ts'
+import { listen } from './server/listen.ts'
+import { relayApp } from './server/relay-app.ts'
+import { Sessions } from './session/sessions.ts'
+import { Store } from './store/store.ts'
+import { openTpm } from './tpm/index.ts'
+
+export const GATEWAY_GID = 64101
+export const RELAY_UID = 64103
+
+export interface Embassy {
+  stop(): Promise<void>
+}
+
+export async function startEmbassy(deployment: Deployment, log: Log): Promise<Embassy> {
+  const cleanup: (() => Promise<void>)[] = []
+  const stop = async () => {
+    for (const undo of cleanup.splice(0).reverse())
+      await undo().catch((error: Error) => log('stop', { error: error.message }))
+  }
+  try {
+    await start(deployment, log, cleanup)
+    return { stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function start(
+  deployment: Deployment,
+  log: Log,
+  cleanup: (() => Promise<void>)[],
+): Promise<void> {
+  const { id, runtime_dir: runtime, state_dir: state } = deployment
+  const workloads = await loadWorkloads(deployment)
+  const authorities = await loadAuthorities(deployment)
+  for (const directory of ['embassy', 'relay', 'activations'])
+    await mkdir(join(runtime, directory), { recursive: true, mode: 0o711 })
+  await mkdir(state, { recursive: true, mode: 0o700 })
+
+  const tpm = await openTpm(deployment.tpm.path)
+  cleanup.push(() => tpm.close())
+  const bootDeps: BootDeps = {
+    tpm,
+    files: new KeyDirectory(join(runtime, 'keys')),
+    configuration: measuredConfiguration(deployment, workloads),
+    chainPath: deployment.tpm.chain,
+    ...(await gatewayCertificate(deployment)),
+  }
+  const boot = await startBoot(bootDeps)
+  const store = new Store(join(state, 'embassy.db'))
+  cleanup.push(() => store.close())
+  let attested = await attest(boot, bootDeps)
+  const keep = () =>
+    store.run('keepDocument', {
+      digest: attested.digest,
+      document: canonicalize(attested.document),
+    })
+  await keep()
+
+  const ledger = new Ledger({
+    store,
+    tpm,
+    key: boot.ledgerKey,
+    keySetDigest: boot.keySetDigest,
+    boot: boot.boot,
+  })
+  await ledger.start()
+  const seal = openSeal({ id, relayUid: RELAY_UID, probeTargets: deployment.probes.targets })
+  await seal.start()
+  cleanup.push(() => seal.stop())
+  const containers = await openContainers({ id })
+  await containers.sweep()
+  cleanup.push(() => containers.sweep())
+  const activationsRoot = join(runtime, 'activations')
+  cleanup.push(() => unmountBelow(activationsRoot))
+
+  const fleets = new Map<string, Fleet>()
+  const sessions = new Sessions({
+    workloads: new Map(workloads.map((workload) => [workload.config.name, workload])),
+    authorities,
+    transportKeys: boot.transportKeys,
+    keySetDigest: boot.keySetDigest,
+    metering: deployment.metering,
+    store,
+    open: deployment.api_keys.length === 0,
+    fleets,
+    ledger,
+    limits: deployment.limits,
+    document: () => attested.digest,
+    log,
+  })
+  const recovered = await sessions.recover()
+  if (recovered > 0) log('sessions of an earlier life closed', { recovered })
+
+  const relaySocket = join(runtime, 'embassy', 'relay.sock')
+  const relayServer = await listen(relayApp(sessions), relaySocket, RELAY_UID)
+  cleanup.push(() => relayServer.close())
+  const relay = new RelaySupervisor({
+    embassySocket: relaySocket,
+    ingressSocket: join(runtime, 'relay', 'ingress.sock'),
+    gatewayGid: GATEWAY_GID,
+    relayUid: RELAY_UID,
+    onLost: () => sessions.abortAll('relay.lost'),
+    log,
+  })
+  await relay.start()
+  cleanup.push(() => relay.stop())
+
+  await containers.loadImage(deployment.pause.archive, deployment.pause.image)
+  let firstIndex = 0
+  for (const workload of workloads) {
+    await containers.loadImage(workload.archive, workload.config.image)
+    const fleet = new Fleet({
+      id,
+      workload,
+      replicas: workload.replicas,
+      firstIndex,
+      seal,
+      containers,
+      pauseImage: deployment.pause.image,
+      activationsRoot,
+      probeIntervalMs: deployment.probes.interval_ms,
+      ready: (link) => relay.reach(link),
+      onLost: (replica, reason) => sessions.abortReplica(replica, reason),
+      log,
+    })
+    firstIndex += workload.replicas
+    fleets.set(workload.config.name, fleet)
+    cleanup.push(() => fleet.stop())
+    await fleet.start()
+  }
+  cleanup.push(() => sessions.abortAll('embassy.restarted'))
+
+  const rotation = setInterval(async () => {
+    if (!(await boot.transportKeys.refresh())) return
+    attested = await attest(boot, bootDeps)
+    await keep()
+    log('transport key rotated', { document: attested.digest })
+  }, 60_000)
+  const pruning = setInterval(() => void store.run('pruneNonces', undefined), 300_000)
+  cleanup.push(async () => {
+    clearInterval(rotation)
+    clearInterval(pruning)
+  })
+  const challenges = new Challenges(tpm, boot.keySetDigest)
+  const status = () => statusOf(workloads, fleets)
+  const app = gatewayApp({ document: () => attested.document, challenges, store, status })
+  const gatewayServer = await listen(app, join(runtime, 'embassy', 'gateway.sock'), GATEWAY_GID)
+  cleanup.push(() => gatewayServer.close())
+}
+
+function statusOf(
+  workloads: readonly LoadedWorkload[],
+  fleets: ReadonlyMap<string, Fleet>,
+): Status {
+  const rows = workloads.map(({ config }) => ({
+    endpoints: config.endpoints,
+    models: config.models,
+    name: config.name,
+    replicas_ready: fleets.get(config.name)?.ready ?? 0,
+  }))
+  const down = rows.filter(({ replicas_ready }) => replicas_ready === 0).map(({ name }) => name)
+  return {
+    ready: down.length === 0,
+    reason: down.length === 0 ? '' : `no replica of ${down.join(', ')}`,
+    workloads: rows,
+  }
+}
+
+async function loadAuthorities(deployment: Deployment): Promise<Map<string, Uint8Array>> {
+  const authorities = new Map<string, Uint8Array>()
+  for (const { id, name, public_key } of deployment.authorities) {
+    const key = fromBase64url(public_key)
+    if (key.length !== 32 || (await authorityId(key)) !== id)
+      throw new SealedError(
+        'config.invalid',
+        `authority ${name}: its id is not that of its public key`,
+      )
+    authorities.set(id, key)
+  }
+  return authorities
+}
+
+/** The gateway's certificate, issued from the request that it left, and the digest that goes into the key set. */
+async function gatewayCertificate({
+  gateway,
+  runtime_dir,
+}: Deployment): Promise<{ tlsSpkiDigest?: string }> {
+  const { tls } = gateway
+  if (tls.mode === 'off') return {}
+  if (tls.mode === 'files')
+    return { tlsSpkiDigest: spkiDigest(await readFile(tls.certificate, 'utf8')) }
+  const directory = join(runtime_dir, 'tls')
+  const request = await readFile(join(directory, 'request.csr'), 'utf8').catch(() => {
+    throw new SealedError(
+      'config.invalid',
+      `no certificate request in ${directory}: the gateway's key is made before the embassy starts`,
+    )
+  })
+  const { chain, spkiDigest: digest } = issueCertificate(request, tls.names)
+  await writeFile(join(directory, 'cert.pem.part'), chain, { mode: 0o644 })
+  await rename(join(directory, 'cert.pem.part'), join(directory, 'cert.pem'))
+  return { tlsSpkiDigest: digest }
+}

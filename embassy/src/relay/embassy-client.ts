@@ -1,0 +1,63 @@
+// The relay's calls to the embassy: one for each step of a session, over the embassy's Unix socket.
+import {
+  type Abort,
+  abortedSchema,
+  type Commit,
+  committedSchema,
+  fromRpcError,
+  type Opened,
+  type OpenRequest,
+  openedSchema,
+  parseRpc,
+  type Revealed,
+  revealedSchema,
+} from '@sealed/protocol'
+import { Pool } from 'undici'
+
+export class EmbassyClient {
+  readonly #pool: Pool
+
+  constructor(socketPath: string) {
+    // A reveal waits for a replica: timeouts are the session's, kept by the embassy.
+    this.#pool = new Pool('http://embassy', {
+      socketPath,
+      connections: 256,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    })
+  }
+
+  async open(request: OpenRequest): Promise<Opened> {
+    return parseRpc(openedSchema, await this.#post('/sessions', request), 'opened')
+  }
+
+  async reveal(session: string): Promise<Revealed> {
+    return parseRpc(revealedSchema, await this.#post(`/sessions/${session}/reveal`, {}), 'revealed')
+  }
+
+  async commit(session: string, commit: Commit): Promise<string> {
+    return parseRpc(
+      committedSchema,
+      await this.#post(`/sessions/${session}/commit`, commit),
+      'committed',
+    ).receipt
+  }
+
+  /** Ends a session early; the receipt, where something had been revealed. */
+  async abort(session: string, abort: Abort): Promise<string | undefined> {
+    return parseRpc(abortedSchema, await this.#post(`/sessions/${session}/abort`, abort), 'aborted')
+      .receipt
+  }
+
+  async #post(path: string, body: unknown): Promise<unknown> {
+    const { statusCode, body: answer } = await this.#pool.request({
+      path,
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    const value: unknown = await answer.json()
+    if (statusCode !== 200) throw fromRpcError(value)
+    return value
+  }
+}

@@ -1,0 +1,59 @@
+// The plain door: an ordinary request that the gateway saw in clear. The answer is held until it is committed, then
+// given with its receipt and the salt under which its contents were digested.
+import { createHash } from 'node:crypto'
+import { fromRpcError, RPC_HEADERS, SealedError, toRpcError } from '@sealed/protocol'
+import { runSession, type SessionDeps } from './run-session.ts'
+
+export const PLAIN_ERROR_TYPE = 'application/vnd.sealed-error+json'
+
+export interface PlainRequest {
+  caller: string
+  workload: string
+  endpoint: string
+  nonce: string | undefined
+  contentType: string
+  body: Uint8Array
+}
+
+/** Answers one plain request: the workload's status and bytes, receipt and salt in headers. */
+export async function plainDoor(
+  deps: SessionDeps,
+  request: PlainRequest,
+  signal: AbortSignal,
+): Promise<Response> {
+  const { caller, workload, endpoint, nonce, contentType, body } = request
+  const opened = await deps.embassy.open({
+    caller,
+    door: 'plain',
+    endpoint,
+    input_sha256: createHash('sha256').update(body).digest('hex'),
+    ...(nonce !== undefined && { nonce }),
+    workload,
+  })
+  if (opened.door !== 'plain')
+    throw new SealedError('internal.error', 'the embassy opened another door')
+  const { salt, session } = opened
+  try {
+    const outcome = await runSession(deps, session, contentType, async () => body, signal)
+    if (outcome.kind !== 'answer')
+      throw new SealedError('internal.error', 'a plain request cannot read')
+    const { answer, receipt } = outcome
+    return new Response(answer.body as Uint8Array<ArrayBuffer>, {
+      status: answer.status,
+      headers: {
+        'content-type': answer.contentType,
+        [RPC_HEADERS.receiptId]: session,
+        [RPC_HEADERS.receipt]: receipt,
+        [RPC_HEADERS.salt]: salt,
+      },
+    })
+  } catch (error) {
+    const failure = fromRpcError(toRpcError(error))
+    const headers: Record<string, string> = { 'content-type': PLAIN_ERROR_TYPE }
+    if (failure.receipt !== undefined) headers[RPC_HEADERS.receiptId] = session
+    return Response.json(toRpcError(error), {
+      status: failure.receipt === undefined ? 503 : 424,
+      headers,
+    })
+  }
+}

@@ -1,0 +1,81 @@
+// The relay's part in one session after its input is authentic: reveal, ask the workload, commit. The digest that is
+// committed is of the bytes read from the workload's socket, here.
+import { createHash } from 'node:crypto'
+import { type AbortReason, SealedError, SessionFailure } from '@sealed/protocol'
+import type { EmbassyClient } from './embassy-client.ts'
+import type { WorkloadAnswer, WorkloadClient } from './workload-client.ts'
+
+export type Outcome =
+  | { kind: 'answer'; answer: WorkloadAnswer; sha256: Uint8Array; receipt: string }
+  | { kind: 'reading'; reading: string; receipt: string }
+
+export interface SessionDeps {
+  embassy: EmbassyClient
+  workload: WorkloadClient
+}
+
+/**
+ * Runs the session to its receipt. `input` makes the plaintext once the key is revealed. Throws `SessionFailure`, with
+ * the receipt where anything had been revealed.
+ */
+export async function runSession(
+  deps: SessionDeps,
+  session: string,
+  contentType: string,
+  input: (encryptionKey: string | undefined) => Promise<Uint8Array>,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { embassy, workload } = deps
+  let leave = () =>
+    void embassy.abort(session, { output_bytes: 0, reason: 'client.gone' }).catch(() => {})
+  const onAbort = () => leave()
+  signal.addEventListener('abort', onAbort)
+  try {
+    if (signal.aborted) leave()
+    const revealed = await embassy.reveal(session)
+    leave = () => {}
+    if (revealed.kind === 'reading') return revealed
+    let answer: WorkloadAnswer
+    try {
+      const body = await input(revealed.encryption_key)
+      answer = await workload.call(revealed, body, contentType, signal)
+    } catch (error) {
+      throw await abort(embassy, session, error, signal)
+    }
+    const sha256 = createHash('sha256').update(answer.body).digest()
+    const receipt = await embassy.commit(session, {
+      output_bytes: answer.body.length,
+      output_sha256: sha256.toString('hex'),
+      status: answer.status,
+    })
+    return { kind: 'answer', answer, sha256: new Uint8Array(sha256), receipt }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+async function abort(
+  embassy: EmbassyClient,
+  session: string,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<SessionFailure> {
+  const code = signal.aborted
+    ? 'session.aborted'
+    : error instanceof SealedError
+      ? error.code
+      : 'internal.error'
+  const reason: AbortReason = signal.aborted
+    ? 'client.gone'
+    : code === 'workload.timeout'
+      ? 'deadline'
+      : code === 'workload.too_large' || code === 'workload.failed'
+        ? code
+        : 'internal.error'
+  const receipt = await embassy.abort(session, { output_bytes: 0, reason })
+  const message = error instanceof Error ? error.message : 'the session was aborted'
+  return new SessionFailure(code, message, {
+    cause: error,
+    ...(receipt !== undefined && { receipt }),
+  })
+}

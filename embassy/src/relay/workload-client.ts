@@ -1,0 +1,139 @@
+// Speaks HTTP to one replica: from a port in the range that the firewall lets through, with undici's timeouts off and
+// an end that is ours: the session's deadline, the output's bound, the client's leaving.
+import { connect as tcpConnect } from 'node:net'
+import { type Revealed, SealedError } from '@sealed/protocol'
+import { errors, Pool } from 'undici'
+
+type Target = Extract<Revealed, { kind: 'replica' }>
+
+export interface WorkloadAnswer {
+  status: number
+  contentType: string
+  body: Uint8Array
+}
+
+const MAX_POOLS = 64
+
+export class WorkloadClient {
+  readonly #pools = new Map<string, Pool>()
+  #nextPort = 0
+
+  /** One request; the whole answer. Throws `workload.failed`, `workload.timeout`, `workload.too_large`, or the signal's reason. */
+  async call(
+    target: Target,
+    body: Uint8Array,
+    contentType: string,
+    signal: AbortSignal,
+  ): Promise<WorkloadAnswer> {
+    const deadline = AbortSignal.timeout(target.workload_ms)
+    const either = AbortSignal.any([signal, deadline])
+    try {
+      return await this.#call(target, body, contentType, either)
+    } catch (error) {
+      if (error instanceof SealedError) throw error
+      if (signal.aborted) throw signal.reason
+      if (deadline.aborted)
+        throw new SealedError(
+          'workload.timeout',
+          `the workload did not answer within ${target.workload_ms} ms`,
+        )
+      const cause =
+        error instanceof errors.UndiciError
+          ? error.code
+          : ((error as NodeJS.ErrnoException).code ?? 'unknown')
+      throw new SealedError('workload.failed', `the workload broke off its answer (${cause})`)
+    }
+  }
+
+  async #call(
+    target: Target,
+    body: Uint8Array,
+    contentType: string,
+    signal: AbortSignal,
+  ): Promise<WorkloadAnswer> {
+    const answer = await this.#pool(target).request({
+      path: target.endpoint,
+      method: 'POST',
+      headers: {
+        'content-type': contentType,
+        accept: 'application/json',
+        'accept-encoding': 'identity',
+      },
+      body,
+      signal,
+    })
+    const encoding = answer.headers['content-encoding']
+    if (encoding !== undefined && encoding !== 'identity') {
+      answer.body.destroy()
+      throw new SealedError(
+        'workload.failed',
+        'the workload compressed its answer although it was asked not to',
+      )
+    }
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+      size += chunk.length
+      if (size > target.output_bytes)
+        throw new SealedError(
+          'workload.too_large',
+          `the workload's answer is over ${target.output_bytes} bytes`,
+        )
+      chunks.push(chunk)
+    }
+    const type = answer.headers['content-type']
+    return {
+      status: answer.statusCode,
+      contentType: typeof type === 'string' ? type.slice(0, 256) : 'application/octet-stream',
+      body: new Uint8Array(Buffer.concat(chunks, size)),
+    }
+  }
+
+  #pool(target: Target): Pool {
+    const key = `${target.address}:${target.port}`
+    let pool = this.#pools.get(key)
+    if (!pool) {
+      if (this.#pools.size >= MAX_POOLS) this.#forgetOldest()
+      pool = new Pool(`http://${key}`, {
+        connections: 1,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        connect: (_options, callback) => this.#connect(target, callback),
+      })
+      this.#pools.set(key, pool)
+    }
+    return pool
+  }
+
+  #forgetOldest(): void {
+    const [key, pool] = this.#pools.entries().next().value!
+    this.#pools.delete(key)
+    void pool.close()
+  }
+
+  /** A source port may still be held by an earlier connection: the next one is tried, a bounded number of times. */
+  #connect(
+    target: Target,
+    callback: (...args: [null, import('node:net').Socket] | [Error, null]) => void,
+    tries = 16,
+  ): void {
+    const [first, last] = target.relay_ports
+    const localPort = first + (this.#nextPort++ % (last - first + 1))
+    const socket = tcpConnect({
+      host: target.address,
+      port: target.port,
+      localPort,
+      noDelay: true,
+      keepAlive: true,
+    })
+    const onError = (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE' && tries > 1) this.#connect(target, callback, tries - 1)
+      else callback(error, null)
+    }
+    socket.once('error', onError)
+    socket.once('connect', () => {
+      socket.off('error', onError)
+      callback(null, socket)
+    })
+  }
+}

@@ -1,0 +1,257 @@
+// The replicas of one workload: born sealed, probed before they serve, given to one session at a time, destroyed when
+// anything about them is in doubt, and replaced in the background.
+import { setTimeout as delay } from 'node:timers/promises'
+import type { AbortReason } from '@sealed/protocol'
+import type { Containers } from '../containers/index.ts'
+import type { ReplicaLink, Seal, SealReading } from '../seal/index.ts'
+import type { MeasuredWorkload } from '../session/admission.ts'
+import { mountActivations } from './activations-mount.ts'
+import { Pool } from './pool.ts'
+import type { Replica } from './replica.ts'
+
+export interface FleetDeps {
+  id: string
+  workload: MeasuredWorkload
+  replicas: number
+  /** Number of the first replica: unique over all workloads of this instance. */
+  firstIndex: number
+  seal: Seal
+  containers: Containers
+  pauseImage: string
+  /** Directory below which each replica's activations are mounted. */
+  activationsRoot: string
+  probeIntervalMs: number
+  /** Resolves when the workload accepts connections, seen from the relay; rejects after its own deadline. */
+  ready: (link: ReplicaLink) => Promise<void>
+  onLost: (replica: Replica, reason: AbortReason) => Promise<void>
+  log: (message: string, fields: Record<string, unknown>) => void
+}
+
+interface Place {
+  index: number
+  generation: number
+  replica: Replica | undefined
+  pause: { id: string; pid: number } | undefined
+  link: ReplicaLink | undefined
+  workloadId: string | undefined
+  stopping: Promise<void>
+}
+
+const FIRST_RETRY_MS = 250
+const LAST_RETRY_MS = 30_000
+
+export class Fleet {
+  readonly pool = new Pool()
+  readonly workload: MeasuredWorkload
+  readonly #deps: FleetDeps
+  readonly #places: Place[]
+  readonly #stopped = new AbortController()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(deps: FleetDeps) {
+    this.#deps = deps
+    this.workload = deps.workload
+    this.#places = Array.from({ length: deps.replicas }, (_, i) => ({
+      index: deps.firstIndex + i,
+      generation: 0,
+      replica: undefined,
+      pause: undefined,
+      link: undefined,
+      workloadId: undefined,
+      stopping: Promise.resolve(),
+    }))
+  }
+
+  /** Replicas that serve or could serve a session now. */
+  get ready(): number {
+    return this.#places.filter(({ replica }) => replica !== undefined).length
+  }
+
+  /** Starts every replica; throws when the first attempt of any fails. */
+  async start(): Promise<void> {
+    for (const place of this.#places) await this.#birth(place)
+    this.#timer = setInterval(() => void this.#probeIdle(), this.#deps.probeIntervalMs)
+  }
+
+  /** Closes every way out and reads back that it is so. */
+  async seal(replica: Replica): Promise<Reading> {
+    const reading = await this.#deps.seal.seal(replica.link)
+    if (replica.openedAtMs !== undefined) {
+      replica.egressOpenMs = Math.ceil(performance.now() - replica.openedAtMs)
+      replica.openedAtMs = undefined
+    } else replica.egressOpenMs = 0
+    return pick(reading)
+  }
+
+  async check(replica: Replica): Promise<Reading> {
+    const reading = await this.#deps.seal.check(replica.link)
+    if (!reading.sealed) throw new Error('the seal was opened during a session')
+    return pick(reading)
+  }
+
+  /** Opens the workload's egress again and gives the replica to the next session. */
+  async release(replica: Replica): Promise<void> {
+    try {
+      if (this.workload.config.egress.length > 0) {
+        await this.#deps.seal.release(replica.link)
+        replica.openedAtMs = performance.now()
+      }
+    } catch (error) {
+      this.#deps.log('release failed', { replica: replica.index, error: (error as Error).message })
+      this.retire(replica, 'seal.failed')
+      return
+    }
+    this.pool.offer(replica)
+  }
+
+  /** Destroys a replica, still sealed, and replaces it in the background. */
+  retire(replica: Replica, reason: AbortReason): void {
+    const place = this.#places.find((candidate) => candidate.replica === replica)
+    if (!place || this.#stopped.signal.aborted) return
+    place.replica = undefined
+    this.pool.take(replica)
+    this.#deps.log('replica retired', {
+      replica: place.index,
+      generation: place.generation,
+      reason,
+    })
+    void this.#replace(place)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    clearInterval(this.#timer)
+    this.pool.close()
+    await Promise.all(this.#places.map((place) => this.#destroy(place)))
+  }
+
+  async #replace(place: Place): Promise<void> {
+    for (
+      let wait = FIRST_RETRY_MS;
+      !this.#stopped.signal.aborted;
+      wait = Math.min(2 * wait, LAST_RETRY_MS)
+    ) {
+      try {
+        await this.#destroy(place)
+        if (this.#stopped.signal.aborted) return
+        place.generation += 1
+        await this.#birth(place)
+        return
+      } catch (error) {
+        this.#deps.log('replica does not start', {
+          replica: place.index,
+          error: (error as Error).message,
+          retry_ms: wait,
+        })
+        await delay(wait, undefined, { signal: this.#stopped.signal }).catch(() => {})
+      }
+    }
+  }
+
+  async #birth(place: Place): Promise<void> {
+    const { id, seal, containers, pauseImage, ready } = this.#deps
+    const { config } = this.workload
+    const name = `sealed-${id}-${place.index}`
+    const activations = await mountActivations(this.#deps.activationsRoot, String(place.index))
+    const pause = await containers.startPause({ name: `${name}-pause`, image: pauseImage })
+    place.pause = pause
+    const link = await seal.attach(pause.pid, {
+      replica: place.index,
+      generation: place.generation,
+      workloadPort: config.port,
+      egress: config.egress,
+    })
+    place.link = link
+    const { id: workloadId } = await containers.startWorkload({
+      name: `${name}-workload`,
+      image: config.image,
+      pause: pause.id,
+      env: {
+        ...Object.fromEntries(config.env.map(({ name, value }) => [name, value])),
+        PORT: String(config.port),
+      },
+      memoryBytes: config.memory_bytes,
+      pids: config.pids,
+      activations,
+    })
+    place.workloadId = workloadId
+    const exited = containers.wait(workloadId)
+    await Promise.race([
+      ready(link),
+      exited.then(() => {
+        throw new Error('the workload ended before it accepted a connection')
+      }),
+    ])
+    const probes = await this.#probe(link, pause.pid)
+    const replica: Replica = {
+      index: place.index,
+      generation: place.generation,
+      link,
+      activations,
+      sessionsBefore: 0,
+      probes,
+      egressOpenMs: 0,
+      openedAtMs: undefined,
+    }
+    place.replica = replica
+    void exited.then(() => this.#lost(replica, 'replica.lost'))
+    await this.release(replica)
+  }
+
+  async #probe(link: ReplicaLink, pid: number): Promise<Replica['probes']> {
+    const { blocked, reached, results } = await this.#deps.seal.probe(link, pid)
+    if (reached > 0) {
+      const through = results
+        .filter(({ result }) => result === 'reached')
+        .map(({ kind, target }) => `${kind} ${target}`)
+      throw new Error(`probes got through the seal: ${through.join(', ')}`)
+    }
+    return { atMs: Date.now(), blocked, reached }
+  }
+
+  /** At each interval: whole ruleset read back and probes repeated, on replicas that nobody uses at the moment. */
+  async #probeIdle(): Promise<void> {
+    for (const { replica, pause } of this.#places) {
+      if (!replica || !pause || !this.pool.take(replica)) continue
+      try {
+        await this.seal(replica)
+        await this.#deps.seal.verify(replica.link)
+        replica.probes = await this.#probe(replica.link, pause.pid)
+        await this.release(replica)
+      } catch (error) {
+        this.#deps.log('probe failed', { replica: replica.index, error: (error as Error).message })
+        await this.#lost(replica, 'seal.breached')
+      }
+    }
+  }
+
+  async #lost(replica: Replica, reason: AbortReason): Promise<void> {
+    if (this.#stopped.signal.aborted || !this.#places.some((place) => place.replica === replica))
+      return
+    await this.#deps.onLost(replica, reason)
+    this.retire(replica, reason)
+  }
+
+  #destroy(place: Place): Promise<void> {
+    const { containers, seal } = this.#deps
+    const { link, pause, workloadId } = place
+    place.replica = undefined
+    place.link = undefined
+    place.pause = undefined
+    place.workloadId = undefined
+    place.stopping = place.stopping.then(async () => {
+      if (workloadId) await containers.remove(workloadId)
+      if (link) await seal.detach(link)
+      if (pause) await containers.remove(pause.id)
+    })
+    return place.stopping
+  }
+}
+
+/** The members of a reading that stand in statements. */
+export type Reading = Pick<SealReading, 'ruleset_digest' | 'dropped_packets' | 'rejected_packets'>
+const pick = ({ ruleset_digest, dropped_packets, rejected_packets }: SealReading): Reading => ({
+  ruleset_digest,
+  dropped_packets,
+  rejected_packets,
+})

@@ -1,0 +1,54 @@
+// What the embassy answers the gateway: attestation, receipts, status. Nothing secret passes here.
+import {
+  type AttestationDocument,
+  canonicalBytes,
+  fromBase64url,
+  SealedError,
+  type Status,
+} from '@sealed/protocol'
+import { Hono } from 'hono'
+import type { Challenges } from '../attestation/challenges.ts'
+import type { Store } from '../store/store.ts'
+import { onError } from './errors.ts'
+
+export interface GatewayAppDeps {
+  document: () => AttestationDocument
+  challenges: Challenges
+  store: Store
+  status: () => Status
+}
+
+export function gatewayApp(deps: GatewayAppDeps): Hono {
+  const app = new Hono()
+  app.onError(onError)
+  app.get('/attestation', async (c) => {
+    const nonce = c.req.query('nonce')
+    const challenge =
+      nonce === undefined ? undefined : await deps.challenges.answer(parseNonce(nonce))
+    const answer = { ...(challenge && { challenge }), document: deps.document() }
+    return c.body(canonicalBytes(answer), 200, { 'content-type': 'application/json' })
+  })
+  app.get('/attestation/:digest', async (c) => {
+    const document = await deps.store.runLazy('document', c.req.param('digest'))
+    if (document === undefined) throw notFound('attestation document')
+    return c.body(document, 200, { 'content-type': 'application/json' })
+  })
+  app.get('/receipts/:id', async (c) => {
+    const receipt = await deps.store.runLazy('receipt', c.req.param('id'))
+    if (receipt === undefined) throw notFound('receipt')
+    return c.text(receipt)
+  })
+  app.get('/status', (c) => c.json(deps.status()))
+  return app
+}
+
+function parseNonce(text: string): Uint8Array {
+  const nonce = /^[A-Za-z0-9_-]{1,86}$/.test(text) ? fromBase64url(text) : new Uint8Array(0)
+  if (nonce.length < 16 || nonce.length > 64)
+    throw new SealedError('request.invalid', 'nonce must be 16 to 64 bytes in base64url', {
+      param: 'nonce',
+    })
+  return nonce
+}
+
+const notFound = (what: string) => new SealedError('request.not_found', `no such ${what} here`)

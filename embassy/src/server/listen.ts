@@ -1,0 +1,32 @@
+// Serves a Hono app on a Unix socket that one group may open. The socket's directory is the embassy's.
+import { chmod, chown, rm } from 'node:fs/promises'
+import { createAdaptorServer } from '@hono/node-server'
+import type { Hono } from 'hono'
+
+export interface Listening {
+  close(): Promise<void>
+}
+
+/** `gid` is the group that may connect; nobody else but root can. */
+export async function listen(app: Hono, path: string, gid: number): Promise<Listening> {
+  await rm(path, { force: true })
+  const server = createAdaptorServer({ fetch: app.fetch })
+  if ('requestTimeout' in server) {
+    // A session may be waited for longer than Node's default; deadlines are the session's own.
+    server.requestTimeout = 0
+    server.timeout = 0
+  }
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, () => resolve())
+  })
+  await chown(path, 0, gid)
+  await chmod(path, 0o660)
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        if ('closeAllConnections' in server) server.closeAllConnections()
+      }),
+  }
+}

@@ -1,0 +1,461 @@
+// Every session of this embassy, from admission to receipt. Decisions are the machine's; what is done about them is
+// here: seal before reveal, both durable points before their effect, an abort's receipt, deadlines.
+import {
+  type Abort,
+  type AbortReason,
+  type Commit,
+  contentDigest,
+  fromHex,
+  type Limits,
+  type Opened,
+  type OpenRequest,
+  type Revealed,
+  SealedError,
+  SessionFailure,
+  toBase64url,
+} from '@sealed/protocol'
+import { clear } from '../activations/sweep.ts'
+import type { ClosedSession, Ledger } from '../ledger/ledger.ts'
+import { ATTRIBUTION } from '../registry/attribution.ts'
+import type { Fleet } from '../replicas/fleet.ts'
+import { type Closing, type Draft, extend } from '../store/operations.ts'
+import { type AdmissionDeps, admit, encryptionHalf, signingHalf } from './admission.ts'
+import { observe } from './observe.ts'
+import type { Session } from './session.ts'
+
+export interface SessionsDeps extends AdmissionDeps {
+  fleets: ReadonlyMap<string, Fleet>
+  ledger: Ledger
+  limits: Limits
+  /** Digest of the current attestation document. */
+  document: () => string
+  log: (message: string, fields: Record<string, unknown>) => void
+}
+
+const monoUs = (): bigint => process.hrtime.bigint() / 1000n
+
+export class Sessions {
+  readonly #deps: SessionsDeps
+  readonly #open = new Map<string, Session>()
+  /** Nonces of sessions that are open: on disk only from the reveal on. */
+  readonly #nonces = new Set<string>()
+
+  constructor(deps: SessionsDeps) {
+    this.#deps = deps
+  }
+
+  /** Admits a request; nothing is sealed yet and nothing leaves a trace. */
+  async open(request: OpenRequest): Promise<Opened> {
+    this.#checkCaller(request.caller)
+    const session = await admit(request, this.#deps)
+    this.#checkQueue(session)
+    if (session.nonce !== undefined && session.door.kind === 'envelope') {
+      if (this.#nonces.has(session.nonce)) throw replayed()
+      this.#nonces.add(session.nonce)
+    }
+    this.#open.set(session.id, session)
+    session.deadline = setTimeout(
+      () => void this.#end(session, 'deadline'),
+      this.#deps.limits.queue_ms + 10_000,
+    )
+    if (session.door.kind === 'plain')
+      return { door: 'plain', salt: toBase64url(session.salt), session: session.id }
+    const { encryptionKey: inputKey, responseSecret } = session.door
+    return {
+      door: 'envelope',
+      response_secret: toBase64url(responseSecret),
+      session: session.id,
+      signing_key: toBase64url(signingHalf(inputKey)),
+    }
+  }
+
+  /** Waits for a replica, seals it, makes the opening durable, and only then gives the key. */
+  async reveal(id: string): Promise<Revealed> {
+    const session = this.#find(id)
+    if (session.action.type === 'read') return this.#read(session)
+    const { limits } = this.#deps
+    const fleet = this.#fleet(session)
+    try {
+      session.replica = await fleet.pool.acquire(limits.queue_ms, session.cancel.signal)
+    } catch (error) {
+      this.#forget(session)
+      throw error
+    }
+    session.step('begin')
+    try {
+      await this.#enforce(session, fleet)
+      await this.#openOnDisk(session)
+    } catch (error) {
+      await this.#unwind(session, fleet)
+      throw error
+    }
+    session.step('revealed')
+    if (session.cancel.signal.aborted) {
+      await this.#end(session, session.abortReason ?? 'client.gone')
+      throw session.cancel.signal.reason
+    }
+    clearTimeout(session.deadline)
+    session.deadline = setTimeout(
+      () => void this.#end(session, 'deadline'),
+      limits.workload_ms + limits.activations_ms + 5_000,
+    )
+    const { link } = session.replica!
+    return {
+      address: link.workloadAddress4,
+      ...(session.door.kind === 'envelope' && {
+        encryption_key: toBase64url(encryptionHalf(session.door.encryptionKey)),
+      }),
+      endpoint: session.endpoint,
+      kind: 'replica',
+      output_bytes: limits.output_bytes,
+      port: link.workloadPort,
+      relay_ports: [link.relayPorts[0], link.relayPorts[1]],
+      workload_ms: limits.workload_ms,
+    }
+  }
+
+  /** Takes the commitment to the output, applies the registry, writes the leaf, lets go, and answers with the receipt. */
+  async commit(id: string, commit: Commit): Promise<ClosedSession> {
+    const session = this.#find(id)
+    session.step('commit')
+    clearTimeout(session.deadline)
+    const fleet = this.#fleet(session)
+    const replica = session.replica!
+    let closing: Closing
+    try {
+      closing = await this.#judge(session, fleet, commit)
+    } catch (error) {
+      return this.#refuse(session, commit.output_bytes, error)
+    }
+    try {
+      const closed = await this.#deps.ledger.close(closing, this.#deps.document(), (failure) => {
+        if (failure) return
+        session.step('closed')
+        void fleet.release(replica)
+      })
+      this.#forget(session)
+      return closed
+    } catch (error) {
+      if (session.state === 'committing') return this.#refuse(session, commit.output_bytes, error)
+      // The leaf is durable; only its proof is late. The receipt follows when the ledger is able again.
+      this.#forget(session)
+      throw error
+    }
+  }
+
+  /** Ends a session early; answers with the receipt where something had been revealed. */
+  async abort(id: string, { reason, output_bytes }: Abort): Promise<ClosedSession | undefined> {
+    const session = this.#open.get(id)
+    return session && this.#end(session, reason, output_bytes)
+  }
+
+  /** Ends every session: the relay that held them is gone. */
+  async abortAll(reason: AbortReason): Promise<void> {
+    await Promise.allSettled([...this.#open.values()].map((session) => this.#end(session, reason)))
+  }
+
+  /** The replica of this session has died or a probe has got through. */
+  async abortReplica(replica: Session['replica'], reason: AbortReason): Promise<void> {
+    for (const session of this.#open.values())
+      if (session.replica === replica) await this.#end(session, reason)
+  }
+
+  /** Closes what an earlier life of the embassy left open. */
+  async recover(): Promise<number> {
+    const left = await this.#deps.store.run('openSessions', undefined)
+    for (const { id, statements, document } of left) {
+      const last = statements.at(-1)?.type
+      if (last === 'request.received') {
+        await this.#deps.store.run('dropSession', id)
+        continue
+      }
+      const abort: Draft = {
+        type: 'session.aborted',
+        at: 'revealed',
+        output_bytes: 0,
+        reason: 'embassy.restarted',
+      }
+      await this.#deps.ledger.close(
+        { session: id, statements, end: { kind: 'abort', abort }, egressOpenMs: 0 },
+        document,
+      )
+      this.#deps.log('session closed after restart', { session: id })
+    }
+    return left.length
+  }
+
+  async #enforce(session: Session, fleet: Fleet): Promise<void> {
+    const replica = session.replica!
+    const reading = await fleet.seal(replica)
+    session.sealedAt = monoUs()
+    await clear(replica.activations)
+    session.cancel.signal.throwIfAborted()
+    const now = Date.now()
+    session.statements = extend([], [session.received])
+    session.statements = extend(session.statements, [
+      {
+        type: 'seal.enforced',
+        ...reading,
+        egress_open_ms: replica.egressOpenMs,
+        generation: replica.generation,
+        image: fleet.workload.config.image,
+        policy: fleet.workload.config.seal_policy,
+        probes: {
+          age_ms: Math.max(0, now - replica.probes.atMs),
+          blocked: replica.probes.blocked,
+          reached: replica.probes.reached,
+        },
+        replica: replica.index,
+        sessions_before: replica.sessionsBefore,
+        sessions_overlapping: 0,
+        tenants: 1,
+      },
+      { type: 'input_key.revealed', to: 'relay' },
+    ])
+    replica.sessionsBefore += 1
+  }
+
+  /** Durable point A. */
+  #openOnDisk(session: Session): Promise<void> {
+    const { id, nonce, statements } = session
+    const once = nonce !== undefined && session.door.kind === 'envelope' ? { nonce } : {}
+    return this.#deps.store.run('openSession', {
+      id,
+      ...once,
+      statements,
+      document: this.#deps.document(),
+    })
+  }
+
+  /** Nothing was revealed: the seal is let go again and no trace stays. */
+  async #unwind(session: Session, fleet: Fleet): Promise<void> {
+    session.step('unwound')
+    this.#forget(session)
+    if (session.sealedAt > 0n) await fleet.release(session.replica!)
+    else fleet.retire(session.replica!, 'seal.failed')
+  }
+
+  async #judge(session: Session, fleet: Fleet, commit: Commit): Promise<Closing> {
+    const { limits, metering } = this.#deps
+    const { config } = fleet.workload
+    const replica = session.replica!
+    const drafts: Draft[] = []
+    let observation:
+      | Extract<Awaited<ReturnType<typeof observe>>, { kind: 'seen' }>['observation']
+      | undefined
+    if (config.activations === 'safetensors') {
+      const observed = await observe(
+        replica.activations,
+        limits.activations_ms,
+        config.image,
+        session.salt,
+      )
+      if (observed.kind === 'invalid')
+        throw new Refused(observed.reason, 'activations.invalid', observed.message)
+      if (observed.kind === 'seen') {
+        observation = observed.observation
+        drafts.push(observed.statement)
+      }
+    }
+    if (!observation && metering === 'required') throw missing(commit.status)
+    const checked = await fleet.check(replica)
+    const enforced = session.statements[1]!
+    if (enforced.type !== 'seal.enforced' || checked.ruleset_digest !== enforced.ruleset_digest)
+      throw new Refused(
+        'seal.breached',
+        'seal.breached',
+        'the firewall’s ruleset changed during the session',
+      )
+    return {
+      session: session.id,
+      statements: extend(session.statements, drafts),
+      end: {
+        kind: 'commit',
+        action: session.action as Exclude<Session['action'], { type: 'read' }>,
+        ...(session.action.type === 'write' && {
+          capability: `${session.authority}/${session.action.capability}`,
+        }),
+        attribution: ATTRIBUTION,
+        ...(observation && { observation }),
+        outputBytes: commit.output_bytes,
+        after: [
+          { type: 'seal.checked', ...checked },
+          {
+            type: 'output.committed',
+            output_bytes: commit.output_bytes,
+            output_digest: await contentDigest(session.salt, fromHex(commit.output_sha256)),
+            status: commit.status,
+          },
+          { type: 'seal.released', sealed_us: String(monoUs() - session.sealedAt) },
+          { type: 'response.released', to: 'gateway' },
+        ],
+      },
+      egressOpenMs: replica.egressOpenMs,
+    }
+  }
+
+  /** The commit is refused: the output is withheld, the replica destroyed, and the receipt says why. */
+  async #refuse(session: Session, outputBytes: number, error: unknown): Promise<never> {
+    session.step('refused')
+    const refused = error instanceof Refused ? error : undefined
+    const code = error instanceof SealedError ? error.code : 'internal.error'
+    const reason =
+      refused?.reason ??
+      (code === 'registry.full'
+        ? 'registry.refused'
+        : code === 'seal.failed'
+          ? 'seal.failed'
+          : 'internal.error')
+    const closed = await this.#closeAborted(session, reason, outputBytes)
+    const message =
+      error instanceof SealedError ? error.message : 'an unexpected failure; see the embassy’s log'
+    throw new SessionFailure(code, message, {
+      cause: error,
+      ...(closed && { receipt: closed.receipt }),
+    })
+  }
+
+  async #end(
+    session: Session,
+    reason: AbortReason,
+    outputBytes = 0,
+  ): Promise<ClosedSession | undefined> {
+    const effects = session.step('abort')
+    if (effects.includes('cancel')) {
+      session.abortReason = reason
+      session.cancel.abort(new SealedError('session.aborted', `the session ended: ${reason}`))
+    }
+    if (effects.includes('forget')) this.#forget(session)
+    return effects.includes('close') ? this.#closeAborted(session, reason, outputBytes) : undefined
+  }
+
+  async #closeAborted(
+    session: Session,
+    reason: AbortReason,
+    outputBytes: number,
+  ): Promise<ClosedSession | undefined> {
+    const replica = session.replica!
+    this.#fleet(session).retire(replica, reason)
+    this.#forget(session)
+    const abort: Draft = {
+      type: 'session.aborted',
+      at: 'revealed',
+      output_bytes: outputBytes,
+      reason,
+    }
+    this.#deps.log('session aborted', { session: session.id, reason })
+    try {
+      return await this.#deps.ledger.close(
+        {
+          session: session.id,
+          statements: session.statements,
+          end: { kind: 'abort', abort },
+          egressOpenMs: replica.egressOpenMs,
+        },
+        this.#deps.document(),
+      )
+    } catch (error) {
+      // The opening is durable: the next start closes it.
+      this.#deps.log('abort not written yet', {
+        session: session.id,
+        error: (error as Error).message,
+      })
+      return undefined
+    }
+  }
+
+  /** `read`: no replica and no seal take part. */
+  async #read(session: Session): Promise<Revealed> {
+    session.step('begin')
+    session.statements = extend([], [session.received])
+    try {
+      await this.#openOnDisk(session)
+      const end = { kind: 'read', authority: session.authority!, salt: session.salt } as const
+      const closing: Closing = {
+        session: session.id,
+        statements: session.statements,
+        end,
+        egressOpenMs: 0,
+      }
+      const closed = await this.#deps.ledger.close(closing, this.#deps.document())
+      return { kind: 'reading', reading: closed.reading!, receipt: closed.receipt }
+    } finally {
+      session.step('closed')
+      this.#forget(session)
+    }
+  }
+
+  #checkCaller(caller: string): void {
+    const mine = [...this.#open.values()].filter((session) => session.caller === caller).length
+    if (mine >= this.#deps.limits.caller_sessions)
+      throw new SessionFailure(
+        'limit.caller',
+        `${mine} sessions of this caller are open: wait for one to end`,
+        { retryAfterMs: 1_000 },
+      )
+  }
+
+  #checkQueue(session: Session): void {
+    if (session.action.type === 'read') return
+    const fleet = this.#fleet(session)
+    const waiting = [...this.#open.values()].filter(
+      (other) =>
+        other.workload === session.workload &&
+        other.state === 'opened' &&
+        other.action.type !== 'read',
+    ).length
+    if (waiting >= this.#deps.limits.queue + fleet.pool.idle)
+      throw new SessionFailure(
+        'queue.full',
+        `${waiting} sessions wait for workload ${session.workload}: try again later`,
+        { retryAfterMs: 1_000 },
+      )
+  }
+
+  #fleet(session: Session): Fleet {
+    return this.#deps.fleets.get(session.workload)!
+  }
+
+  #find(id: string): Session {
+    const session = this.#open.get(id)
+    if (!session)
+      throw new SealedError(
+        'session.aborted',
+        'no such session is open: it ended, or its deadline passed',
+      )
+    return session
+  }
+
+  #forget(session: Session): void {
+    clearTimeout(session.deadline)
+    this.#open.delete(session.id)
+    if (session.nonce !== undefined) this.#nonces.delete(session.nonce)
+  }
+}
+
+/** A commit that the embassy does not accept, and what the log says of it. */
+class Refused extends SealedError {
+  readonly reason: AbortReason
+
+  constructor(reason: AbortReason, code: SealedError['code'], message: string) {
+    super(code, message)
+    this.reason = reason
+  }
+}
+
+function missing(status: number): Refused {
+  if (status >= 400)
+    return new Refused(
+      'workload.failed',
+      'workload.failed',
+      `the workload answered ${status} and no activations: its answer is withheld`,
+    )
+  return new Refused(
+    'activations.missing',
+    'activations.missing',
+    'the workload handed over no activations: its answer is withheld',
+  )
+}
+
+const replayed = () =>
+  new SealedError('envelope.replayed', 'this nonce was used before: make a new envelope')
