@@ -2,9 +2,9 @@
 // It ends only processes that are provably swtpm on the very directory it was asked about.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { createConnection } from 'node:net'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { missing } from './run.ts'
 
@@ -16,7 +16,7 @@ export interface Swtpm {
 }
 
 export interface SwtpmPaths {
-  /** Absolute; holds `state/`, the log and the record of the process. */
+  /** Absolute; holds `state/` and the log. */
   readonly directory: string
   /** Where swtpm binds, relative to `directory` or absolute; the control channel is `<socket>.ctrl`. */
   readonly socket: string
@@ -25,30 +25,30 @@ export interface SwtpmPaths {
 const START_MS = 10_000
 const STOP_MS = 5_000
 const SUN_PATH = 107
+/** Tells in the environment of a swtpm who started it: process id and start time. */
+const STARTER = 'SEALED_TPM_STARTER'
 
 const READ_CLOCK = Buffer.from('80010000000a00000181', 'hex')
 const SHUTDOWN_CLEAR = Buffer.from('80010000000c000001450000', 'hex')
 
+/** @throws Error when the control channel's path would be cut by the system. */
+export function checkSocketPath(socket: string): void {
+  const most = SUN_PATH - '.ctrl'.length
+  if (Buffer.byteLength(socket) > most)
+    throw new Error(`${socket}: the path of this Unix socket may have at most ${most} bytes`)
+}
+
 /** Powers the TPM on: a boot, with PCRs at zero and resetCount one higher. */
 export async function startSwtpm(paths: SwtpmPaths): Promise<Swtpm> {
   const { directory, socket } = paths
-  if (Buffer.byteLength(`${socket}.ctrl`) > SUN_PATH)
-    throw new Error(`${socket}: a Unix socket path has at most ${SUN_PATH - 5} bytes here`)
   await reapSwtpm(directory)
   const child = await launch(directory, socket)
   const pid = child.pid!
   const connectPath = socket.startsWith('/') ? socket : `/proc/${pid}/cwd/${socket}`
-  const record = { pid, starter: process.pid, starter_ticks: await startTicks(process.pid) }
-  await writeFile(recordPath(directory), JSON.stringify(record))
-  // Without this an exit of ours that skips stop() would leave it running.
-  const killNow = () => void child.kill('SIGKILL')
-  process.once('exit', killNow)
   const stop = async () => {
     if (isRunning(child)) await exchange(connectPath, SHUTDOWN_CLEAR, 500).catch(() => undefined)
     await end(child)
-    process.off('exit', killNow)
-    const leftovers = [connectPath, `${connectPath}.ctrl`, recordPath(directory)]
-    for (const path of leftovers) await rm(path, { force: true })
+    for (const path of [connectPath, `${connectPath}.ctrl`]) await rm(path, { force: true })
   }
   try {
     await untilReady(child, connectPath)
@@ -65,31 +65,38 @@ export async function startSwtpm(paths: SwtpmPaths): Promise<Swtpm> {
  * @throws Error when the one who started it is still alive
  */
 export async function reapSwtpm(directory: string): Promise<void> {
-  const text = await readFile(recordPath(directory), 'utf8').catch(() => undefined)
-  if (text === undefined) return
-  const record = JSON.parse(text || '{}') as {
-    pid?: number
-    starter: number
-    starter_ticks: string
-  }
-  if (record.pid !== undefined && (await isOurs(record.pid, directory))) {
-    if ((await startTicks(record.starter)) === record.starter_ticks)
+  for (const pid of await findSwtpm(directory)) {
+    const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+    const starter = environment.split('\0').find((entry) => entry.startsWith(`${STARTER}=`))
+    const [starterPid, ticks] = starter?.slice(STARTER.length + 1).split(':') ?? []
+    if (starterPid && ticks === (await startTicks(starterPid)))
       throw new Error(
-        `the software TPM in ${directory} is in use: swtpm ${record.pid} of process ${record.starter}`,
+        `the software TPM in ${directory} is in use: swtpm ${pid} of process ${starterPid}`,
       )
-    process.kill(record.pid, 'SIGKILL')
-    const deadline = Date.now() + STOP_MS
-    while ((await isOurs(record.pid, directory)) && Date.now() < deadline) await delay(5)
+    process.kill(Number(pid), 'SIGKILL')
   }
-  await rm(recordPath(directory), { force: true })
+  const deadline = Date.now() + STOP_MS
+  while ((await findSwtpm(directory)).length > 0) {
+    if (Date.now() > deadline) throw new Error(`the swtpm on ${directory} survives SIGKILL`)
+    await delay(5)
+  }
 }
 
-const recordPath = (directory: string) => join(directory, 'swtpm.json')
+/** Processes that say of themselves that they are swtpm on this directory: no record can go missing. */
+async function findSwtpm(directory: string): Promise<string[]> {
+  const state = `dir=${join(directory, 'state')},mode=0600`
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const found = pids.map(async (pid) => {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    const [program, ...args] = line.split('\0')
+    return program?.endsWith('swtpm') && args.includes(state) ? [pid] : []
+  })
+  return (await Promise.all(found)).flat()
+}
 
 async function launch(directory: string, socket: string): Promise<ChildProcess> {
-  await rm(join(directory, socket), { force: true })
-  if (socket.startsWith('/'))
-    for (const path of [socket, `${socket}.ctrl`]) await rm(path, { force: true })
+  for (const path of [socket, `${socket}.ctrl`]) await rm(resolve(directory, path), { force: true })
+  const env = { ...process.env, [STARTER]: `${process.pid}:${await startTicks(process.pid)}` }
   const log = openSync(join(directory, 'swtpm.log'), 'w', 0o600)
   const child = spawn(
     'swtpm',
@@ -102,18 +109,26 @@ async function launch(directory: string, socket: string): Promise<ChildProcess> 
       ...['--flags', 'not-need-init,startup-clear'],
     ],
     // A group of its own: an interrupt at the terminal must not take the TPM before its users.
-    { cwd: directory, detached: true, stdio: ['ignore', log, log] },
+    { cwd: directory, env, detached: true, stdio: ['ignore', log, log] },
   )
   closeSync(log)
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve)
+  await new Promise<void>((spawned, reject) => {
+    child.once('spawn', spawned)
     child.once('error', (error: NodeJS.ErrnoException) =>
       reject(error.code === 'ENOENT' ? missing('swtpm') : error),
     )
   })
   child.unref()
+  running.add(child)
+  child.once('exit', () => running.delete(child))
   return child
 }
+
+/** An exit of ours that skips `stop()` must not leave one running. */
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
 
 async function untilReady(child: ChildProcess, path: string): Promise<void> {
   const deadline = Date.now() + START_MS
@@ -159,14 +174,8 @@ async function end(child: ChildProcess): Promise<void> {
 
 const isRunning = (child: ChildProcess) => child.exitCode === null && child.signalCode === null
 
-async function isOurs(pid: number, directory: string): Promise<boolean> {
-  const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-  const [program, ...args] = line.split('\0')
-  return !!program?.endsWith('swtpm') && args.includes(`dir=${join(directory, 'state')},mode=0600`)
-}
-
 /** Start time of a process in clock ticks: with its id it names a process for good. */
-async function startTicks(pid: number): Promise<string | undefined> {
+async function startTicks(pid: number | string): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
 }

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { provision } from './provision.ts'
-import { reapSwtpm, startSwtpm } from './swtpm.ts'
+import { checkSocketPath, reapSwtpm, startSwtpm } from './swtpm.ts'
 
 export interface SoftwareTpm {
   /** What the embassy opens; one client at a time. tpm2-tools: `swtpm:path=<socketPath>`. */
@@ -31,6 +31,7 @@ export async function startSoftwareTpm(options: {
   const stateDir = resolve(options.stateDir)
   const socket = resolve(options.socketPath)
   const directory = join(stateDir, 'tpm')
+  checkSocketPath(socket)
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 })
   await sweep(stateDir)

@@ -100,6 +100,19 @@ test.each<[string, Move]>([
   expect(tpm.connections()).toBe(1)
 })
 
+test('a connection that ended while idle is replaced before the next command', async () => {
+  const closed = Promise.withResolvers<void>()
+  const tpm = await scripted((socket) => {
+    socket.end(fromHex(CLOCK))
+    socket.once('close', closed.resolve)
+  })
+  await tpm.clock()
+  await closed.promise
+  await tpm.extend().catch(() => undefined)
+  expect(tpm.seen.map((hex) => hex.slice(12, 20))).toEqual(['00000181', '00000182'])
+  expect(tpm.connections()).toBe(2)
+})
+
 test('a command that may have taken effect is not sent twice', async () => {
   const tpm = await scripted(hangUpAfter(''), EXTENDED)
   await expect(tpm.extend()).rejects.toThrow(failed('TPM2_PCR_Extend'))
@@ -167,7 +180,7 @@ test('a failed greeting drops the connection and fails the job before it starts'
   const link = new Link({
     dial: async () => {
       dialled++
-      return { transmit: async () => fromHex(refusal('101')), close: () => undefined }
+      return { isOpen: true, transmit: async () => fromHex(refusal('101')), close: () => undefined }
     },
     greet: async (execute) => void (await execute(readClock())),
     timeoutMs: PATIENT_MS,

@@ -63,7 +63,8 @@ export class Link {
   }
 
   async #connect(): Promise<void> {
-    if (this.#transport) return
+    if (this.#transport?.isOpen) return
+    this.#drop()
     const dialing = this.#options.dial()
     try {
       this.#transport = await this.#bounded(dialing)

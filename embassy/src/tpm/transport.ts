@@ -1,10 +1,12 @@
 // How bytes reach a TPM: swtpm's Unix socket, or the kernel's resource manager.
 // One command at a time; a transport that failed once is never used again.
-import { open, stat } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { createConnection, type Socket } from 'node:net'
 import { SealedError } from '@sealed/protocol'
 
 export interface Transport {
+  /** False once it failed, also while nothing was asked: then a new connection costs no command. */
+  readonly isOpen: boolean
   /** Sends one command and gives the whole response. Rejects with a plain Error that says what broke. */
   transmit(command: Uint8Array): Promise<Uint8Array>
   /** Drops the connection; a command under way fails. */
@@ -48,6 +50,10 @@ class SocketTransport implements Transport {
     })
   }
 
+  get isOpen(): boolean {
+    return this.#broken === undefined
+  }
+
   transmit(command: Uint8Array): Promise<Uint8Array> {
     if (this.#broken) return Promise.reject(this.#broken)
     this.#waiting = Promise.withResolvers()
@@ -88,22 +94,48 @@ class SocketTransport implements Transport {
   }
 }
 
+/** Devices that were given up while a command was under way in the driver. */
+const hanging = new Set<string>()
+
 async function openDevice(path: string): Promise<Transport> {
+  // Each hung call keeps one of the few threads that all file access of this process shares.
+  if (hanging.has(path)) throw new Error(`an earlier command still hangs in ${path}`)
   const file = await open(path, 'r+')
-  const buffer = new Uint8Array(LARGEST)
+  let busy = false
   return {
-    // The driver takes a command in one write, runs it, and gives its response in one read.
+    isOpen: true,
     async transmit(command) {
-      const { bytesWritten } = await file.write(command, 0, command.length, null)
-      if (bytesWritten !== command.length)
-        throw new Error(`${path} took ${bytesWritten} of ${command.length} bytes`)
-      const { bytesRead } = await file.read(buffer, 0, LARGEST, null)
-      const response = buffer.slice(0, bytesRead)
-      if (bytesRead < HEADER || new DataView(response.buffer).getUint32(2) !== bytesRead)
-        throw new Error(`${path} gave ${bytesRead} bytes, not the response it announced`)
-      return response
+      busy = true
+      try {
+        return await exchange(file, path, command)
+      } finally {
+        busy = false
+        hanging.delete(path)
+      }
     },
-    // A command that hangs keeps its thread until the driver's own limit; closing waits for it.
-    close: () => void file.close().catch(() => undefined),
+    close() {
+      if (busy) hanging.add(path)
+      // Waits by itself for a call that is under way: the driver bounds how long that can take.
+      file.close().catch(() => undefined)
+    },
   }
+}
+
+/** The driver takes a whole command in one write, runs it, and then has its response to read. */
+async function exchange(file: FileHandle, path: string, command: Uint8Array): Promise<Uint8Array> {
+  const { bytesWritten } = await file.write(command, 0, command.length, null)
+  if (bytesWritten !== command.length)
+    throw new Error(`${path} took ${bytesWritten} of ${command.length} bytes`)
+  const buffer = new Uint8Array(LARGEST)
+  const view = new DataView(buffer.buffer)
+  let size = HEADER
+  let received = 0
+  while (received < size) {
+    const { bytesRead } = await file.read(buffer, received, LARGEST - received, null)
+    received += bytesRead
+    if (received >= HEADER) size = view.getUint32(2)
+    if (bytesRead === 0 || size < HEADER || size > LARGEST || received > size)
+      throw new Error(`${path} gave ${received} bytes of a response of ${size}`)
+  }
+  return buffer.slice(0, size)
 }
