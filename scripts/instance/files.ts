@@ -1,0 +1,97 @@
+// The files of an instance, as an operator would write them: deployment, workload, and the policy of a verifier who
+// trusts this machine's software TPM and nothing else.
+import { createHash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Image } from './images.ts'
+import type { Paths } from './paths.ts'
+
+export interface Authority {
+  id: string
+  name: string
+  public_key: string
+}
+export interface EgressRule {
+  address: string
+  protocol: 'tcp' | 'udp'
+  port: number
+}
+
+export interface InstanceOptions {
+  workload: 'reference' | 'noop' | 'hostile'
+  replicas?: number
+  port?: number
+  authorities?: Authority[]
+  apiKeys?: { digest: string; name: string }[]
+  egress?: EgressRule[]
+  env?: Record<string, string>
+  limits?: Record<string, number>
+  metering?: 'required' | 'optional'
+  tls?: 'off' | 'embassy'
+  probeIntervalMs?: number
+}
+
+const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
+const MODELS = { reference: 'sealed-demo', noop: 'noop', hostile: 'hostile' }
+
+export async function writeFiles(
+  paths: Paths,
+  options: InstanceOptions,
+  images: { workload: Image; pause: Image },
+  tpm: { socketPath: string; chainPath: string; rootSha256: string },
+): Promise<void> {
+  const workload = json({
+    activations: 'safetensors',
+    egress: options.egress ?? [],
+    endpoints: ['/v1/chat/completions', '/v1/completions'],
+    env: Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value })),
+    image: images.workload.id,
+    memory_bytes: 512 * 1024 * 1024,
+    models: [MODELS[options.workload]],
+    name: options.workload,
+    pids: 64,
+    port: 8000,
+    prefix_cache: 'off',
+    seal_policy: 'request',
+    version: 1,
+  })
+  const authorities = options.authorities ?? []
+  const deployment = json({
+    api_keys: options.apiKeys ?? [],
+    authorities,
+    gateway: {
+      host: '127.0.0.1',
+      port: options.port ?? 0,
+      tls:
+        options.tls === 'embassy'
+          ? { mode: 'embassy', names: ['localhost', '127.0.0.1'] }
+          : { mode: 'off' },
+    },
+    id: paths.id,
+    limits: options.limits ?? {},
+    metering: options.metering ?? 'required',
+    pause: { archive: images.pause.archive, image: images.pause.id },
+    probes: { interval_ms: options.probeIntervalMs ?? 60_000, targets: [] },
+    runtime_dir: paths.runtime,
+    state_dir: join(paths.state, 'state'),
+    tpm: { chain: tpm.chainPath, path: tpm.socketPath },
+    version: 1,
+    workloads: [
+      { archive: images.workload.archive, file: paths.workload, replicas: options.replicas ?? 1 },
+    ],
+  })
+  const policy = json({
+    ak_roots: [tpm.rootSha256],
+    authorities: authorities.map(({ id }) => id),
+    evidence: ['tpm'],
+    metering: options.metering ?? 'required',
+    name: 'dev',
+    pcrs: [],
+    seal_policies: ['request'],
+    version: 1,
+    workloads: [createHash('sha256').update(workload).digest('hex')],
+  })
+  await writeFile(paths.workload, workload)
+  await writeFile(paths.config, deployment, { mode: 0o644 })
+  await writeFile(paths.policy, policy)
+}

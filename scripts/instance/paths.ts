@@ -1,0 +1,32 @@
+// Where an instance keeps its things.
+import { createHash } from 'node:crypto'
+import { join, resolve } from 'node:path'
+
+export const REPOSITORY = resolve(import.meta.dirname, '..', '..')
+
+export interface Paths {
+  /** Four hex digits, from the state directory: two clones on one machine do not meet. */
+  id: string
+  state: string
+  runtime: string
+  config: string
+  policy: string
+  workload: string
+  images: string
+  logs: string
+}
+
+export function pathsOf(stateDir: string): Paths {
+  const state = resolve(stateDir)
+  const id = createHash('sha256').update(state).digest('hex').slice(0, 4)
+  return {
+    id,
+    state,
+    runtime: `/run/sealed/${id}`,
+    config: join(state, 'sealed.json'),
+    policy: join(state, 'policy.json'),
+    workload: join(state, 'workload.json'),
+    images: join(REPOSITORY, '.sealed', 'images'),
+    logs: join(state, 'logs'),
+  }
+}
