@@ -98,7 +98,7 @@ async function demo(): Promise<void> {
   await must('update', SAMPLES[FIRST]![0]!, ...step('update'))
   await must('read', '--authority', authorityFile, ...step('read'))
 
-  const reading = JSON.parse(await readFile(join(saved, 'read', 'response.bin'), 'utf8')) as {
+  const reading = JSON.parse(await readFile(join(saved, 'read', 'response.body'), 'utf8')) as {
     meters: { capability: string; millionths: number }[]
   }
   const meter = (capability: string) =>
