@@ -1,0 +1,51 @@
+// The gateway's app: Web APIs only, so that the same one runs in every runtime. It meets what strangers send, and
+// nothing that it holds could open an envelope or an answer.
+import { SealedError } from '@sealed/protocol'
+import { Hono } from 'hono'
+import type { AppEnv, Deps } from './deps.ts'
+import { answerError } from './errors.ts'
+import { apiKey } from './middleware/api-key.ts'
+import { requestId } from './middleware/request-id.ts'
+import { Slots, slot } from './middleware/slots.ts'
+import { attestation } from './routes/attestation.ts'
+import { completions } from './routes/completions.ts'
+import { health } from './routes/health.ts'
+import { models } from './routes/models.ts'
+import { receipts } from './routes/receipts.ts'
+import { sealed } from './routes/sealed.ts'
+import { StatusCache } from './workloads.ts'
+
+/** Builds the app on the given surroundings; it starts nothing and opens nothing by itself. */
+export function createApp(deps: Deps): Hono<AppEnv> {
+  const clock = deps.clock ?? Date.now
+  const status = new StatusCache(deps.embassy, clock)
+  const bounded = slot(new Slots(deps.limits))
+  const keyed = apiKey(deps.apiKeys)
+  const app = new Hono<AppEnv>()
+  app.use(requestId)
+  for (const path of ['/v1/sealed', '/v1/chat/completions', '/v1/completions', '/v1/models'])
+    app.use(path, keyed, bounded)
+  for (const path of ['/v1/attestation/*', '/v1/receipts/*']) app.use(path, bounded)
+  app.route('/v1/sealed', sealed(deps, clock))
+  for (const path of ['/v1/chat/completions', '/v1/completions'])
+    app.route(path, completions(deps, status, path))
+  app.route('/v1/models', models(status))
+  app.route('/v1/attestation', attestation(deps.embassy))
+  app.route('/v1/receipts', receipts(deps.embassy))
+  app.route('/health', health(status))
+  app.notFound((c) =>
+    answerError(
+      c,
+      new SealedError(
+        'request.not_found',
+        'nothing is served at this path; the base URL ends in /v1',
+      ),
+    ),
+  )
+  app.onError((error, c) => {
+    if (c.req.raw.signal?.aborted) return c.body(null, 400)
+    if (!(error instanceof SealedError)) deps.report?.(error, c.get('requestId'))
+    return answerError(c, error)
+  })
+  return app
+}

@@ -1,0 +1,99 @@
+// What the app needs from its surroundings, as small interfaces: a door per runtime brings them. None of them hands the
+// gateway a key, and none lets it read an envelope.
+import type { Status } from '@sealed/protocol'
+import type { Context } from 'hono'
+
+/** The embassy's public side. Every call throws a `SealedError`; `embassy.unavailable` when nothing answers. */
+export interface EmbassyClient {
+  /** Canonical JSON of the attestation; `nonce` is base64url of 16 to 64 bytes. */
+  attestation(nonce: string | undefined, signal: AbortSignal): Promise<Uint8Array>
+  /** Bytes of the attestation document with this digest (64 hex); undefined when there is none. */
+  document(digest: string, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /** The receipt of this session (32 hex), base64url; undefined when there is none. */
+  receipt(id: string, signal: AbortSignal): Promise<string | undefined>
+  status(): Promise<Status>
+}
+
+export interface PlainCall {
+  caller: string
+  workload: string
+  /** Path on the workload. */
+  endpoint: string
+  /** Passed on unchanged. */
+  body: Uint8Array
+  contentType: string
+  /** The client's own, base64url; absent when it sent none. */
+  nonce?: string
+  signal: AbortSignal
+}
+
+export interface PlainAnswer {
+  /** What the workload said, as it said it. */
+  status: number
+  contentType: string
+  body: Uint8Array
+  /** 32 hex. */
+  receiptId: string
+  /** Both base64url. */
+  salt: string
+  receipt: string
+}
+
+/**
+ * The relay, which does the sessions. A call throws a `SessionFailure`, with the receipt where a session was ended by
+ * the failure; once its signal is aborted the relay's request is given up at once.
+ */
+export interface RelayClient {
+  /** Sends the envelope's bytes as received; the stream is the sealed answer and errors when it is cut. */
+  sealed(call: {
+    caller: string
+    envelope: Uint8Array
+    signal: AbortSignal
+  }): Promise<ReadableStream<Uint8Array>>
+  /** A whole session, buffered: resolves once the workload's answer is committed and has its receipt. */
+  plain(call: PlainCall): Promise<PlainAnswer>
+}
+
+/** One API key: what it hashes to, and the name under which its holder appears in statements. */
+export interface ApiKey {
+  /** SHA-256 of the key's text, hex. */
+  digest: string
+  name: string
+}
+
+export interface GatewayLimits {
+  /** Bytes of a plain request's body. */
+  bodyBytes: number
+  /** Requests under way at once: of one caller, and of all. */
+  callerRequests: number
+  totalRequests: number
+}
+
+export interface Deps {
+  embassy: EmbassyClient
+  relay: RelayClient
+  /** None means that nobody is asked for a key; a door must then not be reachable from outside. */
+  apiKeys: readonly ApiKey[]
+  limits: GatewayLimits
+  /** Milliseconds since 1970. */
+  clock?: () => number
+  /** The request's body, where a runtime has a better way to it than the Request. */
+  bodyOf?: (c: Context) => AsyncIterable<Uint8Array> | null
+  /** Told of failures that nobody foresaw; must not write the error's message anywhere, it may quote a body. */
+  report?: (error: unknown, requestId: string) => void
+}
+
+/** What middleware leaves for routes. */
+export interface AppEnv {
+  Variables: {
+    requestId: string
+    caller: string
+    /** Set once the relay may have the request: from then on a failure may come after a reveal. */
+    sent: boolean
+    /** Keeps the caller's slot until the returned function is called. */
+    holdSlot: () => () => void
+  }
+}
+
+/** Who calls where no key is asked for. */
+export const ANONYMOUS = 'anonymous'

@@ -1,0 +1,35 @@
+// The gateway's process on Node: `node gateway/src/node.ts --config sealed.json`. The one place of this room that reads
+// arguments and environment; it writes one line when it listens and one per failure that nobody foresaw.
+import process from 'node:process'
+import { SealedError } from '@sealed/protocol'
+import { readDeployment } from './node/settings.ts'
+import { startGateway } from './node/start.ts'
+
+/** How long requests under way may still take after a SIGTERM. */
+const GRACE_MS = 10_000
+
+/** No message: an unforeseen error may quote a body. Name, code and where it happened are enough to find it. */
+function report(error: unknown, requestId: string): void {
+  const { name, code, stack } = error as { name?: string; code?: string; stack?: string }
+  const at = stack?.split('\n').filter((line) => /^\s+at /.test(line))
+  process.stderr.write(`${JSON.stringify({ request_id: requestId, name, code, at })}\n`)
+}
+
+async function main(): Promise<void> {
+  const deployment = await readDeployment(process.argv.slice(2), process.env)
+  const gateway = await startGateway(deployment, { report })
+  process.stdout.write(`gateway listening on ${gateway.url}\n`)
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      if (stopping) return
+      stopping = true
+      void gateway.close(GRACE_MS).then(() => process.exit(0))
+    })
+}
+
+main().catch((error: unknown) => {
+  const known = error instanceof SealedError
+  process.stderr.write(`gateway: ${known ? `${error.code}: ${error.message}` : String(error)}\n`)
+  process.exitCode = 1
+})

@@ -1,0 +1,91 @@
+// The relay over its socket. The hard case is a relay that dies: where the request may have reached it, a key may have
+// been revealed, and the answer is one that no SDK takes as an invitation to send again.
+import {
+  MAX_RECEIPT_CHARS,
+  RELAY_PATHS,
+  RESPONSE_TYPE,
+  RPC_ERROR_TYPE,
+  RPC_HEADERS,
+  SealedError,
+} from '@sealed/protocol'
+import type { PlainAnswer, RelayClient } from '../deps.ts'
+import { readRpcError } from './embassy-client.ts'
+import { readAll, type UnixAnswer, type UnixClient, UnixFailure } from './unix-client.ts'
+import { webStream } from './web-stream.ts'
+
+/** `outputBytes` bounds a workload's buffered answer. */
+export function relayClient(unix: UnixClient, outputBytes: number): RelayClient {
+  return {
+    async sealed({ caller, envelope, signal }) {
+      return told(async () => {
+        const answer = await unix.request({
+          method: 'POST',
+          path: RELAY_PATHS.sealed,
+          headers: { [RPC_HEADERS.caller]: caller },
+          body: envelope,
+          signal,
+        })
+        if (answer.status === 200 && answer.header('content-type') === RESPONSE_TYPE)
+          return webStream(answer.body)
+        throw await readRpcError(answer, signal)
+      })
+    },
+    async plain({ caller, workload, endpoint, body, contentType, nonce, signal }) {
+      return told(async () => {
+        const answer = await unix.request({
+          method: 'POST',
+          path: RELAY_PATHS.plain,
+          headers: {
+            [RPC_HEADERS.caller]: caller,
+            [RPC_HEADERS.workload]: workload,
+            [RPC_HEADERS.endpoint]: endpoint,
+            ...(nonce !== undefined && { [RPC_HEADERS.nonce]: nonce }),
+            'content-type': contentType,
+          },
+          body,
+          signal,
+        })
+        if (answer.header('content-type') === RPC_ERROR_TYPE)
+          throw await readRpcError(answer, signal)
+        return readPlain(answer, await readAll(answer.body, outputBytes, signal))
+      })
+    },
+  }
+}
+
+function readPlain(answer: UnixAnswer, body: Uint8Array): PlainAnswer {
+  const receiptId = answer.header(RPC_HEADERS.receiptId) ?? ''
+  const salt = answer.header(RPC_HEADERS.salt) ?? ''
+  const receipt = answer.header(RPC_HEADERS.receipt) ?? ''
+  const receipted =
+    /^[0-9a-f]{32}$/.test(receiptId) &&
+    /^[A-Za-z0-9_-]{43}$/.test(salt) &&
+    /^[A-Za-z0-9_-]+$/.test(receipt) &&
+    receipt.length <= MAX_RECEIPT_CHARS
+  if (!receipted)
+    throw new SealedError(
+      'session.aborted',
+      'the answer came without its receipt and is withheld; do not send the request again unseen',
+    )
+  const contentType = answer.header('content-type') ?? 'application/octet-stream'
+  return { status: answer.status, contentType, body, receiptId, salt, receipt }
+}
+
+async function told<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    if (!(error instanceof UnixFailure)) throw error
+    if (error.unsent)
+      throw new SealedError(
+        'replica.unavailable',
+        'the relay does not answer; nothing was sent to it, try again',
+        { cause: error },
+      )
+    throw new SealedError(
+      'session.aborted',
+      'the relay went away in the middle; whether the workload saw the input, its receipt will say',
+      { cause: error },
+    )
+  }
+}

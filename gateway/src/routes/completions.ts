@@ -1,0 +1,97 @@
+// The plain door, buffered: OpenAI's chat and text completions. The body goes to the workload unchanged and its answer
+// comes back unchanged, with the receipt spliced in; nothing is sent before the answer's status is known.
+import { type Bytes, fromBase64url, fromUtf8, SealedError, spliceReceipt } from '@sealed/protocol'
+import { type Context, Hono } from 'hono'
+import { readBody, requireType } from '../body.ts'
+import type { AppEnv, Deps, PlainAnswer } from '../deps.ts'
+import { AFTER_REVEAL, invitesRetry } from '../errors.ts'
+import { findWorkload, type StatusCache } from '../workloads.ts'
+import { notAllowed } from './not-allowed.ts'
+
+/** One endpoint; the path that is asked for here is the one that the workload is asked for. */
+export const completions = (deps: Deps, status: StatusCache, endpoint: string) =>
+  new Hono<AppEnv>()
+    .post('/', async (c) => {
+      requireType(c, 'application/json')
+      const nonce = readNonce(c.req.header('sealed-nonce'))
+      const body = await readBody(c, deps, deps.limits.bodyBytes, 'request.too_large')
+      const workload = findWorkload(await status.get(), readModel(body), endpoint)
+      const { signal } = c.req.raw
+      signal.throwIfAborted()
+      c.set('sent', true)
+      const answer = await deps.relay.plain({
+        caller: c.get('caller'),
+        workload: workload.name,
+        endpoint,
+        body,
+        contentType: 'application/json',
+        ...(nonce !== undefined && { nonce }),
+        signal,
+      })
+      if (nonce !== undefined) c.header('sealed-nonce', nonce)
+      return send(c, answer)
+    })
+    .all('/', notAllowed('POST'))
+
+/** Reads what the gateway must know of a body; throws `request.invalid` or `request.unsupported`. */
+function readModel(body: Uint8Array): string {
+  let request: unknown
+  try {
+    request = JSON.parse(fromUtf8(body))
+  } catch {
+    throw new SealedError('request.invalid', 'the body is not JSON in UTF-8')
+  }
+  if (typeof request !== 'object' || request === null || Array.isArray(request))
+    throw new SealedError('request.invalid', 'the body must be a JSON object')
+  const { model, stream } = request as Record<string, unknown>
+  if (typeof model !== 'string')
+    throw new SealedError('request.invalid', 'model must be a string', { param: 'model' })
+  if (stream === true)
+    throw new SealedError(
+      'request.unsupported',
+      'streaming is not served here yet; ask again without stream: true',
+      { param: 'stream' },
+    )
+  return model
+}
+
+function readNonce(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined
+  let length = 0
+  try {
+    length = fromBase64url(header).length
+  } catch {}
+  if (length >= 16 && length <= 64) return header
+  throw new SealedError('request.invalid', 'Sealed-Nonce must be base64url of 16 to 64 bytes', {
+    param: 'sealed-nonce',
+  })
+}
+
+function send(c: Context<AppEnv>, answer: PlainAnswer): Response {
+  const idOnly = prefersId(c.req.header('prefer'))
+  const succeeded = answer.status >= 200 && answer.status < 300
+  c.header('cache-control', 'no-store')
+  c.header('sealed-receipt-id', answer.receiptId)
+  c.header('sealed-salt', answer.salt)
+  if (idOnly) c.header('preference-applied', 'receipt=id')
+  if (!succeeded) c.header('x-should-retry', 'false')
+  let status = answer.status
+  if (invitesRetry(status) || status < 200) {
+    // The session is over and counted: an SDK that sends again would pay for it twice.
+    c.header('sealed-workload-status', String(status))
+    status = AFTER_REVEAL
+  }
+  // Also where nothing is spliced in: a `receipt` that the workload wrote must never look like one of ours.
+  const spliced = spliceReceipt(answer.body, answer.receipt)
+  if (answer.body.length === 0 || status === 204 || status === 205 || status === 304)
+    return c.body(null, status as 204)
+  const staple = succeeded && !idOnly && isJson(answer.contentType)
+  const body = (staple && spliced ? spliced : answer.body) as Bytes
+  return c.body(body, status as 200, { 'content-type': answer.contentType })
+}
+
+const isJson = (type: string) => /^application\/(?:[a-z0-9.-]+\+)?json *(?:;|$)/i.test(type)
+
+/** RFC 7240: `Prefer: receipt=id`, alone or among others. */
+const prefersId = (header = '') =>
+  header.split(',').some((preference) => /^\s*receipt\s*=\s*"?id"?\s*(?:;|$)/i.test(preference))

@@ -1,0 +1,47 @@
+// POST /v1/sealed, the envelope door: looks at an envelope's form and age, hands its bytes on unread, and carries the
+// sealed answer back as it comes. It holds no key that opens either.
+import {
+  ENVELOPE_TYPE,
+  ISSUED_WINDOW_MS,
+  MAX_ENVELOPE_BYTES,
+  parseEnvelope,
+  RESPONSE_TYPE,
+  SealedError,
+} from '@sealed/protocol'
+import { Hono } from 'hono'
+import { readBody, requireType } from '../body.ts'
+import type { AppEnv, Deps } from '../deps.ts'
+import { watched } from '../stream.ts'
+import { notAllowed } from './not-allowed.ts'
+
+export const sealed = (deps: Deps, clock: () => number) =>
+  new Hono<AppEnv>()
+    .post('/', async (c) => {
+      requireType(c, ENVELOPE_TYPE)
+      const envelope = await readBody(c, deps, MAX_ENVELOPE_BYTES, 'envelope.too_large')
+      const { header } = await parseEnvelope(envelope)
+      refuseStale(header.issued_ms, clock())
+      const { signal } = c.req.raw
+      signal.throwIfAborted()
+      c.set('sent', true)
+      const answer = await deps.relay.sealed({ caller: c.get('caller'), envelope, signal })
+      const release = c.get('holdSlot')()
+      signal.addEventListener('abort', release, { once: true })
+      return c.body(watched(answer, release), 200, {
+        'content-type': RESPONSE_TYPE,
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+      })
+    })
+    .all('/', notAllowed('POST'))
+
+function refuseStale(issuedMs: number, now: number): void {
+  const off = now - issuedMs
+  if (Math.abs(off) <= ISSUED_WINDOW_MS) return
+  throw new SealedError(
+    'envelope.expired',
+    `the envelope was issued ${Math.round(Math.abs(off) / 1000)} s ${off > 0 ? 'ago' : 'ahead of this clock'}; ` +
+      `${ISSUED_WINDOW_MS / 1000} s are allowed: seal a new one, with a clock that is right`,
+    { param: 'issued_ms' },
+  )
+}
