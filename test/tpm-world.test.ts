@@ -2,20 +2,25 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openTpm } from '../embassy/src/tpm/index.ts'
 import { startSoftwareTpm } from '../scripts/world/tpm.ts'
-import { kill } from './support/software-tpm.ts'
+import { kill, killSwtpms, swtpmsUnder } from './support/software-tpm.ts'
 
 let directory: string
+const children: ChildProcess[] = []
 const paths = () => ({ stateDir: join(directory, 'state'), socketPath: join(directory, 's') })
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'sealed-world-'))
 })
-afterEach(() => rm(directory, { recursive: true }))
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+  await killSwtpms(directory)
+  await rm(directory, { recursive: true })
+})
 
 /** Another process that starts the TPM of this directory and stays. */
 function starter(env: NodeJS.ProcessEnv = process.env): ChildProcess {
@@ -24,20 +29,12 @@ function starter(env: NodeJS.ProcessEnv = process.env): ChildProcess {
     const { pid } = await startSoftwareTpm(${JSON.stringify(paths())})
     console.log(pid)
     setInterval(() => {}, 1000)`
-  return spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
+  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env,
   })
-}
-
-/** Processes that work on this test's directory. */
-async function swtpms(): Promise<string[]> {
-  const found: string[] = []
-  for (const pid of await readdir('/proc')) {
-    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    if (line.startsWith('swtpm') && line.includes(directory)) found.push(pid)
-  }
-  return found
+  children.push(child)
+  return child
 }
 
 test('the socket is root’s alone, the state keeps no key of the authority, stop leaves no process', async () => {
@@ -48,7 +45,7 @@ test('the socket is root’s alone, the state keeps no key of the authority, sto
   expect(names.filter((name) => name.endsWith('.key'))).toEqual([])
   expect(tpm.rootSha256).toMatch(/^[0-9a-f]{64}$/)
   await tpm.stop()
-  expect(await swtpms()).toEqual([])
+  expect(await swtpmsUnder(directory)).toEqual([])
   expect(existsSync(tpm.socketPath)).toBe(false)
   await tpm.stop()
 })
@@ -72,7 +69,7 @@ test('a start killed at any moment of provisioning leaves nothing that the next 
   }
   const tpm = await startSoftwareTpm(paths())
   expect((await readdir(paths().stateDir)).filter((name) => name !== 'tpm')).toEqual([])
-  expect(await swtpms()).toEqual([String(tpm.pid)])
+  expect(await swtpmsUnder(directory)).toEqual([String(tpm.pid)])
   const opened = await openTpm(tpm.socketPath)
   await opened.close()
   await tpm.stop()
@@ -84,12 +81,12 @@ test('a TPM that a killed process left is ended; one of a living process is not 
   const [line] = (await once(child.stdout!, 'data')) as [Buffer]
   const pid = String(line).trim()
   await expect(startSoftwareTpm(paths())).rejects.toThrow(`in use: swtpm ${pid}`)
-  expect(await swtpms()).toEqual([pid])
+  expect(await swtpmsUnder(directory)).toEqual([pid])
   child.kill('SIGKILL')
   await exited
-  expect(await swtpms()).toEqual([pid])
+  expect(await swtpmsUnder(directory)).toEqual([pid])
   const tpm = await startSoftwareTpm(paths())
-  expect(await swtpms()).toEqual([String(tpm.pid)])
+  expect(await swtpmsUnder(directory)).toEqual([String(tpm.pid)])
   await kill(tpm.pid)
   const again = await startSoftwareTpm(paths())
   await again.stop()

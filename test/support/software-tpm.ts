@@ -1,6 +1,6 @@
 // A software TPM per test file, copies of its state, and tpm2-tools pointed at it.
 import { execFile } from 'node:child_process'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -41,22 +41,32 @@ export async function openLab(): Promise<Lab> {
     start,
     async close() {
       for (const tpm of running) await tpm.stop()
+      await killSwtpms(directory)
       await rm(directory, { recursive: true })
     },
   }
 }
 
-/** Resolves when the process is gone. */
+/** Software TPMs that work anywhere under a directory, by process id. */
+export async function swtpmsUnder(directory: string): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of await readdir('/proc')) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (line.startsWith('swtpm') && line.includes(`${directory}/`)) found.push(pid)
+  }
+  return found
+}
+
+/** For clean-up after a test that failed half way. */
+export async function killSwtpms(directory: string): Promise<void> {
+  for (const pid of await swtpmsUnder(directory)) await kill(Number(pid))
+}
+
+/** Resolves when the process is gone; one that nobody has reaped yet counts as gone. */
 export async function kill(pid: number): Promise<void> {
   process.kill(pid, 'SIGKILL')
   const deadline = Date.now() + 10_000
-  while (Date.now() < deadline) {
-    try {
-      process.kill(pid, 0)
-    } catch {
-      return
-    }
-    await new Promise((resolve) => setImmediate(resolve))
-  }
+  while (Date.now() < deadline)
+    if ((await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')) === '') return
   throw new Error(`process ${pid} survives SIGKILL`)
 }
