@@ -86,7 +86,7 @@ async function* unbroken(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
   try {
-    yield* chunks(body)
+    yield* chunks(body, signal)
   } catch (cause) {
     signal?.throwIfAborted()
     throw new SealedError(

@@ -38,7 +38,7 @@ export class Gateway {
   /** Bytes of a public resource. Throws the server's error, `gateway.unreachable`, or `response.invalid` over `max`. */
   async get(path: string, max: number, signal?: AbortSignal): Promise<Bytes> {
     const response = await this.#send(path, { method: 'GET' }, signal)
-    return readAll(response.body, max, `${this.url}${path}`)
+    return readAll(response.body, max, `${this.url}${path}`, signal)
   }
 
   /** Posts with the API key; returns an answer with status 200 and the given type, else throws. */
@@ -111,19 +111,25 @@ function reason(error: unknown): string {
 const retryAfter = (header: string | null): number | undefined =>
   header && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
 
-/** The parts of a body; gives the connection up when the reader stops early. */
+/** The parts of a body; gives the connection up when the reader stops early or the signal says so. */
 export async function* chunks(
   body: ReadableStream<Uint8Array> | null,
+  signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   if (!body) return
   const reader = body.getReader()
+  const stop = () => void reader.cancel(signal?.reason).catch(() => {})
+  signal?.addEventListener('abort', stop, { once: true })
   try {
     for (;;) {
+      signal?.throwIfAborted()
       const { done, value } = await reader.read()
+      signal?.throwIfAborted()
       if (done) return
       yield value
     }
   } finally {
+    signal?.removeEventListener('abort', stop)
     await reader.cancel().catch(() => {})
   }
 }
@@ -132,10 +138,11 @@ async function readAll(
   body: ReadableStream<Uint8Array> | null,
   max: number,
   where: string,
+  signal?: AbortSignal,
 ): Promise<Bytes> {
   const parts: Uint8Array[] = []
   let length = 0
-  for await (const part of chunks(body)) {
+  for await (const part of chunks(body, signal)) {
     length += part.length
     if (length > max)
       throw new SealedError('response.invalid', `${where} answered with more than ${max} bytes`)

@@ -81,7 +81,7 @@ function failed(reason: string, evidence: Evidence, opened: Opened, verdict: Ver
     said?.message ?? `the session was aborted (${reason}); ask again with a new envelope`,
     {
       status: opened.head.status,
-      evidence: { ...evidence, output: opened.output },
+      evidence,
       verdict,
       ...(said?.param !== undefined && { param: said.param }),
     },

@@ -10,11 +10,13 @@ import {
   parseAttestationDocument,
   type ReceiptInput,
   SealedError,
+  unspliceReceipt,
+  type Verdict,
   verifyReceipt,
 } from '@sealed/protocol'
 import { fetchDocument } from '../../receipts.ts'
 import { savedFile } from '../evidence-folder.ts'
-import { type Io, painter, printJson, readStdin } from '../io.ts'
+import { type Io, type Paint, painter, printJson, readStdin } from '../io.ts'
 import { loadPolicy, openGateway } from '../settings.ts'
 import { type Exit, UsageError } from '../usage.ts'
 import { checkLines, exitOf, verdictSummary } from '../verdict-lines.ts'
@@ -32,28 +34,33 @@ export interface VerifyFlags {
 
 const RECEIPT_TEXT = /^[A-Za-z0-9_-]{64,}$/
 
+/** A receipt, and the output where it came spliced into a plain answer. */
+interface Given {
+  receipt: string
+  output?: Bytes
+}
+
 export async function verifyCommand(
   io: Io,
   given: string | undefined,
   flags: VerifyFlags,
 ): Promise<Exit> {
-  const files = await withFolder(io, given ?? '-', flags)
-  const receipt = await readReceipt(io, files.receipt)
-  const document = await findDocument(io, receipt, files.flags)
-  const input = await receiptInput(io, receipt, document, files.flags)
+  const folder = await withFolder(io, given ?? '-', flags)
+  const kept = await readReceipt(io, folder.receipt)
+  const document = await findDocument(io, kept.receipt, folder.flags)
+  const input = await receiptInput(io, kept, document, folder.flags)
   const verdict = await verifyReceipt(input, await loadPolicy(flags.policy, io), io.now())
   if (flags.json) printJson(io, { verdict })
-  else {
-    const paint = painter(io, 'stdout')
-    const { claims } = verdict
-    const said = [claims.result, claims.door && `${claims.door} door`, claims.workload]
-      .filter((part) => part !== undefined)
-      .join(', ')
-    const session = claims.session === undefined ? [] : [`session ${claims.session}: ${said}`]
-    const lines = [...session, ...checkLines(verdict.checks, paint), verdictSummary(verdict, paint)]
-    io.stdout.write(`${lines.join('\n')}\n`)
-  }
+  else io.stdout.write(`${lines(verdict, painter(io, 'stdout')).join('\n')}\n`)
   return exitOf(verdict)
+}
+
+function lines(verdict: Verdict, paint: Paint): string[] {
+  const { door, result, session, utc_ms, workload } = verdict.claims
+  const at = utc_ms === undefined ? '' : `, received ${new Date(utc_ms).toISOString()}`
+  const said =
+    session && door ? [`session ${session} ${result}: ${door} door to ${workload}${at}`] : []
+  return [...said, ...checkLines(verdict.checks, paint), verdictSummary(verdict, paint)]
 }
 
 /** A folder made by --save stands for all its files; flags still win over them. */
@@ -73,15 +80,22 @@ async function withFolder(io: Io, given: string, flags: VerifyFlags) {
   return { receipt, flags: all }
 }
 
-async function readReceipt(io: Io, given: string): Promise<string> {
-  if (given === '-') return fromUtf8(await readStdin(io)).trim()
-  const file = await readFile(resolve(io.cwd, given), 'utf8').catch(() => undefined)
-  if (file !== undefined) return file.trim()
-  if (RECEIPT_TEXT.test(given)) return given
+async function readReceipt(io: Io, given: string): Promise<Given> {
+  if (given === '-') return unstaple(await readStdin(io))
+  const file = await readFile(resolve(io.cwd, given)).catch(() => undefined)
+  if (file) return unstaple(new Uint8Array(file))
+  if (RECEIPT_TEXT.test(given)) return { receipt: given }
   throw new UsageError(
     `there is no file ${given.slice(0, 80)}, and it is no receipt in base64url either`,
     'receipt',
   )
+}
+
+/** Receipts come alone, or stapled to a plain answer. */
+function unstaple(bytes: Bytes): Given {
+  const spliced = unspliceReceipt(bytes)
+  if (spliced) return { receipt: spliced.receipt, output: new Uint8Array(spliced.output) }
+  return { receipt: fromUtf8(bytes).trim() }
 }
 
 async function findDocument(
@@ -102,39 +116,33 @@ async function findDocument(
 
 async function receiptInput(
   io: Io,
-  receipt: string,
+  given: Given,
   document: AttestationDocument,
   flags: VerifyFlags,
 ): Promise<ReceiptInput> {
   if (flags.response !== undefined && flags.salt === undefined)
     throw new UsageError('--response can be checked only together with --salt', 'salt')
-  const request = flags.request && (await readInput(io, flags.request, 'request'))
-  const session = shape(receipt)
-  const response =
-    flags.response !== undefined && !session.aborted
-      ? await readInput(io, flags.response, 'response')
-      : undefined
+  const request =
+    flags.request === undefined ? undefined : await readInput(io, flags.request, 'request')
+  const output =
+    flags.response === undefined ? given.output : await readInput(io, flags.response, 'response')
   return {
-    receipt,
+    receipt: given.receipt,
     document,
-    ...(request && (session.plain ? { input: request } : { request })),
-    ...(response && { output: response }),
+    ...(request && (isPlain(given.receipt) ? { input: request } : { request })),
+    ...(output && { output }),
     ...(flags.salt !== undefined && { salt: parseSalt(flags.salt) }),
     ...(flags.nonce !== undefined && { nonce: flags.nonce }),
   }
 }
 
-/** What kind of session it says it was; a receipt that cannot be read is judged as an envelope's. */
-function shape(receipt: string): { plain: boolean; aborted: boolean } {
+/** Which door it says it came through; a receipt that cannot be read fails whichever it was. */
+function isPlain(receipt: string): boolean {
   try {
-    const { statements } = decodeReceipt(receipt).leaf
-    const received = statements[0]
-    return {
-      plain: received?.type === 'request.received' && received.door === 'plain',
-      aborted: statements.at(-1)?.type === 'session.aborted',
-    }
+    const received = decodeReceipt(receipt).leaf.statements[0]
+    return received?.type === 'request.received' && received.door === 'plain'
   } catch {
-    return { plain: false, aborted: false }
+    return false
   }
 }
 

@@ -1,0 +1,160 @@
+// A gateway and embassy for tests, as a `fetch`: built from protocol's server-side pieces, so that envelopes are really
+// opened and answers really sealed. Each step can be bent by a test.
+import {
+  type Bytes,
+  canonicalBytes,
+  concat,
+  contentDigest,
+  decryptToken,
+  type FrameType,
+  fromBase64url,
+  openInstructions,
+  parseEnvelope,
+  RESPONSE_TYPE,
+  ResponseWriter,
+  randomBytes,
+  readInstructions,
+  SealedError,
+  sessionSalt,
+  sha256,
+  toHex,
+  unwrapInputKeys,
+} from '@sealed/protocol'
+import type { MachineDouble } from './machine-double.ts'
+import {
+  completion,
+  doneStatements,
+  type Reply,
+  readingOf,
+  readStatements,
+  type SessionDouble,
+} from './session-double.ts'
+
+export interface Bends {
+  /** Answers instead of the gateway; undefined lets the request through. */
+  before?: (url: URL, init: RequestInit) => Response | undefined | Promise<Response | undefined>
+  /** What the workload answers, honestly committed to. */
+  output?: () => Bytes
+  reply?: (session: SessionDouble, reply: Reply) => Reply | Promise<Reply>
+  receipt?: (receipt: string) => string | undefined | Promise<string | undefined>
+  frames?: (frames: Bytes[]) => Bytes[]
+  body?: (parts: Bytes[]) => ReadableStream<Uint8Array>
+  final?: (final: Record<string, unknown>) => Record<string, unknown>
+  attestation?: (answer: Record<string, unknown>) => unknown
+}
+
+export interface GatewayDouble {
+  fetch: (url: string, init: RequestInit) => Promise<Response>
+  /** `GET /v1/attestation`, `POST /v1/sealed`, … in the order in which they came. */
+  calls: string[]
+  requests: { body: Bytes; headers: Headers }[]
+  sessions: SessionDouble[]
+}
+
+export function serve(machine: MachineDouble, bends: Bends = {}): GatewayDouble {
+  const double: GatewayDouble = {
+    calls: [],
+    requests: [],
+    sessions: [],
+    fetch: async (target, init) => {
+      const url = new URL(target)
+      double.calls.push(`${init.method} ${url.pathname}`)
+      const bent = await bends.before?.(url, init)
+      if (bent) return bent
+      if (url.pathname === '/v1/attestation') return attestation(machine, url, bends)
+      if (url.pathname === `/v1/attestation/${machine.digest}`)
+        return new Response(canonicalBytes(machine.document))
+      if (init.method === 'POST' && url.pathname === '/v1/sealed') {
+        const body = new Uint8Array(init.body as Bytes)
+        double.requests.push({ body, headers: new Headers(init.headers) })
+        return sealed(machine, body, bends, double).catch((error: unknown) => {
+          if (error instanceof SealedError) return errorResponse(400, error.code, error.message)
+          throw error
+        })
+      }
+      return errorResponse(404, 'request.not_found', 'there is nothing here')
+    },
+  }
+  return double
+}
+
+export const errorResponse = (
+  status: number,
+  code: string,
+  message: string,
+  headers: Record<string, string> = {},
+): Response =>
+  Response.json(
+    { error: { message, type: 'invalid_request_error', code, param: null } },
+    { status, headers },
+  )
+
+async function attestation(machine: MachineDouble, url: URL, bends: Bends): Promise<Response> {
+  const answer = await machine.answer(fromBase64url(url.searchParams.get('nonce')!))
+  return new Response(canonicalBytes(bends.attestation?.(answer) ?? answer))
+}
+
+async function sealed(
+  machine: MachineDouble,
+  body: Bytes,
+  bends: Bends,
+  double: GatewayDouble,
+): Promise<Response> {
+  const parsed = await parseEnvelope(body)
+  const { envelope, header, headerDigest } = parsed
+  const secrets = await unwrapInputKeys(machine.transportPrivate, parsed)
+  const context = { responseSecret: secrets.responseSecret, headerDigest }
+  const authorities = machine.document.configuration.authorities.map(
+    ({ id, public_key }) => [id, fromBase64url(public_key)] as const,
+  )
+  const session: SessionDouble = {
+    id: toHex(randomBytes(16)),
+    header,
+    headerDigest,
+    input: await decryptToken(secrets.inputKey, envelope.input),
+    instructions: await readInstructions(
+      await openInstructions(machine.transportPrivate, parsed),
+      { audience: header.key_id, inputDigest: header.input_digest, nonce: header.nonce },
+      new Map(authorities),
+    ),
+    salt: await sessionSalt(context),
+  }
+  double.sessions.push(session)
+  const honest = await reply(machine, session, bends.output)
+  const given = (await bends.reply?.(session, honest)) ?? honest
+  const encoded = await machine.receipt(session.id, given.statements)
+  const receipt = bends.receipt ? await bends.receipt(encoded) : encoded
+  const final = {
+    output_digest: toHex(await sha256(given.output)),
+    ...(receipt !== undefined && { receipt }),
+  }
+  const writer = new ResponseWriter(context)
+  const half = given.output.length >> 1
+  const contents: [FrameType, Uint8Array][] = [
+    ['beat', new Uint8Array(0)],
+    ['head', canonicalBytes(given.head)],
+    ['data', given.output.subarray(0, half)],
+    ['data', given.output.subarray(half)],
+    ['final', canonicalBytes(bends.final?.(final) ?? final)],
+  ]
+  const frames: Bytes[] = []
+  for (const [type, plaintext] of contents) frames.push(await writer.frame(type, plaintext))
+  const parts = [writer.serverRandom, ...(bends.frames?.(frames) ?? frames)]
+  return new Response(bends.body?.(parts) ?? concat(...parts), {
+    headers: { 'content-type': RESPONSE_TYPE, 'sealed-receipt-id': session.id },
+  })
+}
+
+async function reply(
+  machine: MachineDouble,
+  session: SessionDouble,
+  answer: () => Bytes = () => completion('Forty-two.', { reach_outside: 'refused (ECONNRESET)' }),
+): Promise<Reply> {
+  const reading = session.instructions.action.type === 'read'
+  const output = reading ? canonicalBytes(readingOf(session.instructions.authority!)) : answer()
+  const digest = await contentDigest(session.salt, await sha256(output))
+  const statements = reading
+    ? readStatements(machine, session, digest)
+    : doneStatements(machine, session, digest, output.length)
+  return { head: { status: 200, content_type: 'application/json' }, output, statements }
+}
