@@ -1,0 +1,221 @@
+// The seal on nftables: one table pair and one veth pair a replica, one `nft -i` for all that happens between them.
+// It never reports a state that it has not just read from the kernel, and never opens what it cannot verify.
+import { SealedError } from '@sealed/protocol'
+import { linkAddresses, REPLICAS } from './addresses.ts'
+import { allowForwarding, withdrawForwarding } from './forwarding.ts'
+import type { LinkSpec, ProbeReport, ReplicaLink, Seal, SealReading } from './link.ts'
+import { canonical, isOpen, packetsOf, refusals } from './listing.ts'
+import { type Nft, openNft } from './nft.ts'
+import { chooseProbes, judge, type ProbeOptions, runProbes, type Witness } from './probe.ts'
+import { FAMILIES, type Ruleset, ruleset, tableName } from './ruleset.ts'
+import { createTools, type Tools } from './tools.ts'
+import {
+  claimBlock,
+  createPair,
+  deleteTables,
+  devicesOf,
+  raisePair,
+  removeDevice,
+  tablesOf,
+} from './veth.ts'
+
+export interface SealOptions {
+  /** Instance id, four lower-case hex digits. */
+  readonly id: string
+  readonly relayPorts: readonly [number, number]
+  readonly embassyPort: number
+  /** The user that the relay runs as: no other may open a connection to a workload. Undefined allows all. */
+  readonly relayUid?: number
+  readonly probes: ProbeOptions
+  /** Path of the network namespace that holds the host ends; this process's own when undefined. */
+  readonly namespace?: string
+  /** The longest wait for one answer of nft. */
+  readonly timeoutMs?: number
+}
+
+export const createSeal = (options: SealOptions): Seal => new NftSeal(options)
+
+class NftSeal implements Seal {
+  readonly #options: SealOptions
+  readonly #tools: Tools
+  readonly #links = new Map<string, { link: ReplicaLink; rules: Ruleset }>()
+  #nft: Nft | undefined
+  #block = 0
+
+  constructor(options: SealOptions) {
+    if (!/^[0-9a-f]{4}$/.test(options.id))
+      throw new SealedError('config.invalid', `instance id ${options.id} is not four hex digits`)
+    this.#options = options
+    this.#tools = createTools(options.namespace)
+  }
+
+  async start(): Promise<void> {
+    if (this.#nft) throw new SealedError('seal.failed', 'the seal was started before')
+    await this.#sweep()
+    this.#block = await claimBlock(this.#tools, this.#options.id)
+    this.#open()
+  }
+
+  async attach(pid: number, spec: LinkSpec): Promise<ReplicaLink> {
+    const { id, relayPorts, embassyPort } = this.#options
+    if (!Number.isInteger(spec.replica) || spec.replica < 0 || spec.replica >= REPLICAS)
+      throw new SealedError('config.invalid', `replica ${spec.replica} is not below ${REPLICAS}`)
+    const addresses = linkAddresses(id, this.#block, spec.replica)
+    if (this.#links.has(addresses.device))
+      throw new SealedError('seal.failed', `replica ${spec.replica} is attached; detach it first`)
+    const link: ReplicaLink = { ...spec, ...addresses, relayPorts, embassyPort }
+    const rules = ruleset(link, this.#options)
+    await createPair(this.#tools, pid, link)
+    try {
+      await this.#tools.here(['nft', '-f', '-'], rules.text)
+      this.#links.set(link.device, { link, rules })
+      // Before the link is up: what is not provably sealed carries no frame.
+      await this.verify(link)
+      await allowForwarding(this.#tools, id, link.egress)
+      await raisePair(this.#tools, pid, link)
+    } catch (error) {
+      await this.detach(link)
+      throw error
+    }
+    return link
+  }
+
+  async detach(link: ReplicaLink): Promise<void> {
+    const { id } = this.#options
+    this.#links.delete(link.device)
+    // The link first: without it the rules guard nothing. It is gone already when its namespace is.
+    if ((await devicesOf(this.#tools, id)).includes(link.device))
+      await removeDevice(this.#tools, link.device).catch(async (error) => {
+        if ((await devicesOf(this.#tools, id)).includes(link.device)) throw error
+      })
+    const own = tableName(id, link.replica)
+    const tables = await tablesOf(this.#tools, id)
+    await deleteTables(
+      this.#tools,
+      tables.filter((table) => FAMILIES.some((family) => table === `${family} ${own}`)),
+    )
+  }
+
+  async seal(link: ReplicaLink): Promise<SealReading> {
+    const { table } = this.#rules(link)
+    const reading = await this.#read(link, [`flush set inet ${table} open`])
+    if (!reading.sealed)
+      throw new SealedError('seal.failed', `${link.device} is still open after it was sealed`)
+    return reading
+  }
+
+  check(link: ReplicaLink): Promise<SealReading> {
+    return this.#read(link, [])
+  }
+
+  async verify(link: ReplicaLink): Promise<SealReading> {
+    const listing = await this.#list(link)
+    return this.#reading(link, listing)
+  }
+
+  async release(link: ReplicaLink): Promise<SealReading> {
+    // With nothing to open the replica stays sealed, and says so.
+    if (link.egress.length === 0) return this.check(link)
+    const { table } = this.#rules(link)
+    return this.#read(link, [`add element inet ${table} open { "${link.device}" }`])
+  }
+
+  async probe(link: ReplicaLink, pid: number): Promise<ProbeReport> {
+    const siblings = [...this.#links.values()].map((other) => other.link)
+    const probes = chooseProbes(
+      link,
+      siblings.filter(({ device }) => device !== link.device),
+      this.#options.probes,
+    )
+    const before = await this.#witness(link)
+    const from = performance.now()
+    const answers = await runProbes(this.#tools, pid, probes, this.#options.probes.busybox)
+    const took = Math.round(performance.now() - from)
+    return judge(probes, answers, before, await this.#witness(link), took)
+  }
+
+  async recover(): Promise<ReplicaLink[]> {
+    await this.#nft?.close()
+    this.#open()
+    const breached: ReplicaLink[] = []
+    for (const { link, rules } of this.#links.values()) {
+      // By processes of their own: a table that is gone would end the new one as well.
+      const listings = FAMILIES.map((family) =>
+        this.#tools.here(['nft', 'list', 'table', family, rules.table]).catch(() => ''),
+      )
+      const listing = (await Promise.all(listings)).join('')
+      if (canonical(listing) !== canonical(rules.text)) breached.push(link)
+    }
+    return breached
+  }
+
+  async stop(): Promise<void> {
+    await this.#nft?.close()
+    this.#nft = undefined
+    this.#links.clear()
+    await this.#sweep()
+  }
+
+  #open(): void {
+    const { namespace, timeoutMs = 2_000 } = this.#options
+    this.#nft = openNft({ namespace, timeoutMs })
+  }
+
+  /** Links before tables: a link without its rules would be open. */
+  async #sweep(): Promise<void> {
+    const { id } = this.#options
+    for (const device of await devicesOf(this.#tools, id)) await removeDevice(this.#tools, device)
+    await deleteTables(this.#tools, await tablesOf(this.#tools, id))
+    await withdrawForwarding(this.#tools, id)
+  }
+
+  #rules(link: ReplicaLink): Ruleset {
+    const known = this.#links.get(link.device)
+    if (known?.link.generation !== link.generation)
+      throw new SealedError('seal.failed', `${link.device} is not attached in this generation`)
+    return known.rules
+  }
+
+  #request(lines: readonly string[], blocks: number): Promise<string[]> {
+    if (!this.#nft)
+      throw new SealedError('seal.failed', 'the seal is not started; call start first')
+    return this.#nft.request(lines, blocks)
+  }
+
+  /** Changes something, if anything, and reads the state and the counters back in the same breath. */
+  async #read(link: ReplicaLink, change: readonly string[]): Promise<SealReading> {
+    const { table } = this.#rules(link)
+    const listed = ['open', 'refused'].map((set) => `list set inet ${table} ${set}`)
+    return this.#reading(link, (await this.#request([...change, ...listed], 2)).join(''))
+  }
+
+  #reading(link: ReplicaLink, listing: string): SealReading {
+    const { dropped, rejected } = refusals(listing)
+    return {
+      ruleset_digest: this.#rules(link).digest,
+      dropped_packets: dropped,
+      rejected_packets: rejected,
+      sealed: !isOpen(listing),
+    }
+  }
+
+  /** Both tables whole, found to be what was loaded. */
+  async #list(link: ReplicaLink): Promise<string> {
+    const { table, text } = this.#rules(link)
+    const tables = FAMILIES.map((family) => `list table ${family} ${table}`)
+    const listing = (await this.#request(tables, tables.length)).join('')
+    if (canonical(listing) !== canonical(text))
+      throw new SealedError(
+        'seal.breached',
+        `the rules of ${link.device} are not those that were loaded; retire the replica`,
+      )
+    return listing
+  }
+
+  async #witness(link: ReplicaLink): Promise<Witness> {
+    const listing = await this.#list(link)
+    if (isOpen(listing))
+      throw new SealedError('seal.failed', `${link.device} is open; seal it before probing`)
+    return { leaked: packetsOf(listing, 'leaked'), rejected: refusals(listing).rejected }
+  }
+}

@@ -1,0 +1,117 @@
+// The one `nft -i` that lives as long as the embassy: commands go in as lines, listings come out as blocks.
+// It believes nothing that was not read back: whoever changes something lists it in the same request.
+// After any failure it is dead for good, and every later request fails; the owner opens a new one.
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { SealedError } from '@sealed/protocol'
+import { inNamespace } from './tools.ts'
+
+export interface Nft {
+  /** Sends `lines`, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
+  request(lines: readonly string[], blocks: number): Promise<string[]>
+  close(): Promise<void>
+}
+
+interface Pending {
+  readonly blocks: number
+  readonly lines: readonly string[]
+  readonly answer: PromiseWithResolvers<string[]>
+}
+
+export interface NftOptions {
+  /** Network namespace of the host ends; undefined for this process's own. */
+  readonly namespace: string | undefined
+  readonly timeoutMs: number
+}
+
+export function openNft({ namespace, timeoutMs }: NftOptions): Nft {
+  // Without stdbuf nft keeps its answers in a block buffer and none arrives.
+  const [command, ...args] = inNamespace(namespace, ['stdbuf', '-oL', 'nft', '-i'])
+  return new Pipe(spawn(command, args, { stdio: 'pipe' }), timeoutMs)
+}
+
+class Pipe implements Nft {
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #timeoutMs: number
+  readonly #queue: Pending[] = []
+  readonly #exited: Promise<void>
+  #timer: NodeJS.Timeout | undefined
+  #text = ''
+  #failure: SealedError | undefined
+
+  constructor(child: ChildProcessWithoutNullStreams, timeoutMs: number) {
+    this.#child = child
+    this.#timeoutMs = timeoutMs
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => this.#read(chunk))
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => this.#fail(firstLine(chunk)))
+    // A write to a process that just died: its exit tells the same.
+    child.stdin.on('error', () => undefined)
+    this.#exited = new Promise((resolve) => {
+      child.once('error', (error) => {
+        this.#fail(`could not be run (${error.message}); install nftables and coreutils`)
+        resolve()
+      })
+      child.once('exit', (code, signal) => {
+        this.#fail(`ended (${signal ?? `code ${code}`})`)
+        resolve()
+      })
+    })
+  }
+
+  request(lines: readonly string[], blocks: number): Promise<string[]> {
+    if (this.#failure) return Promise.reject(this.#failure)
+    const pending = { lines, blocks, answer: Promise.withResolvers<string[]>() }
+    this.#queue.push(pending)
+    if (this.#queue.length === 1) this.#send(pending)
+    return pending.answer.promise
+  }
+
+  async close(): Promise<void> {
+    this.#child.stdin.end()
+    this.#fail('was closed')
+    await this.#exited
+  }
+
+  #send(pending: Pending): void {
+    this.#timer = setTimeout(
+      () => this.#fail(`gave no answer within ${this.#timeoutMs} ms`),
+      this.#timeoutMs,
+    )
+    this.#child.stdin.write(`${pending.lines.join('\n')}\n`)
+  }
+
+  #read(chunk: string): void {
+    this.#text += chunk
+    // A listed table ends with the only brace that opens a line.
+    const blocks = this.#text.split(/(?<=^\}\n)/m)
+    const whole = blocks.filter((block) => block.endsWith('\n}\n')).length
+    const pending = this.#queue[0]
+    if (!pending || whole > pending.blocks) this.#fail('said what nobody had asked for')
+    else if (whole === pending.blocks) this.#answer(pending, blocks)
+  }
+
+  #answer(pending: Pending, blocks: string[]): void {
+    if (blocks.length > pending.blocks) {
+      this.#fail('said more than it was asked')
+      return
+    }
+    clearTimeout(this.#timer)
+    this.#text = ''
+    this.#queue.shift()
+    pending.answer.resolve(blocks)
+    const next = this.#queue[0]
+    if (next) this.#send(next)
+  }
+
+  #fail(reason: string): void {
+    if (this.#failure) return
+    this.#failure = new SealedError(
+      'seal.failed',
+      `the firewall process ${reason}; no replica is provably sealed until it has been replaced`,
+    )
+    clearTimeout(this.#timer)
+    this.#child.kill('SIGKILL')
+    for (const { answer } of this.#queue.splice(0)) answer.reject(this.#failure)
+  }
+}
+
+const firstLine = (text: string): string => `refused: ${text.split('\n', 1)[0]}`

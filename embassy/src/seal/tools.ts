@@ -1,0 +1,62 @@
+// Runs the system's network tools, each to its end. Arguments are lists, never a shell string.
+// Only for attach, detach and sweep: on the path of a request nothing is spawned.
+import { spawn } from 'node:child_process'
+import { SealedError } from '@sealed/protocol'
+
+export type Command = [string, ...string[]]
+
+/** The command as it runs inside a network namespace, given by path; undefined leaves it here. */
+export const inNamespace = (path: string | undefined, command: Command): Command =>
+  path === undefined ? command : ['nsenter', `--net=${path}`, '--', ...command]
+
+/** The network namespace of a process. */
+export const namespaceOf = (pid: number): string => `/proc/${pid}/ns/net`
+
+export interface Tools {
+  /** Runs in the host's namespace. */
+  here(command: Command, input?: string): Promise<string>
+  /** Runs in the network namespace of process `pid`. */
+  inside(pid: number, command: Command, input?: string): Promise<string>
+}
+
+export const createTools = (namespace: string | undefined): Tools => ({
+  here: (command, input) => run(inNamespace(namespace, command), input),
+  inside: (pid, command, input) => run(inNamespace(namespaceOf(pid), command), input),
+})
+
+/** A tool that ended with an error, or that is not there. */
+export class ToolFailure extends SealedError {
+  readonly missing: boolean
+
+  constructor(command: Command, reason: string, missing: boolean) {
+    super('seal.failed', `${command.join(' ')}: ${reason}`)
+    this.missing = missing
+  }
+}
+
+const TIMEOUT_MS = 10_000
+
+function run(command: Command, input = ''): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const [name, ...args] = command
+  const child = spawn(name, args, { stdio: 'pipe', timeout: TIMEOUT_MS, killSignal: 'SIGKILL' })
+  let output = ''
+  let complaint = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    complaint += chunk
+  })
+  child.stdin.on('error', () => undefined)
+  child.once('error', (error: NodeJS.ErrnoException) =>
+    reject(new ToolFailure(command, error.message, error.code === 'ENOENT')),
+  )
+  child.once('close', (code, signal) => {
+    if (code === 0) resolve(output)
+    // 127: nsenter found no such tool.
+    else reject(new ToolFailure(command, complaint.trim() || `${signal ?? code}`, code === 127))
+  })
+  child.stdin.end(input)
+  return promise
+}
