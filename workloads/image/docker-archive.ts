@@ -1,0 +1,76 @@
+// Writes a docker archive for `docker load`, without a daemon and the same every time: the image's identity, the
+// SHA-256 of its config, is known before any engine sees it.
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { type Entry, tar } from './tar.ts'
+
+export interface ImageSpec {
+  /** Name and tag that the engine shows. */
+  name: string
+  entries: readonly Entry[]
+  command: readonly string[]
+  env: Readonly<Record<string, string>>
+  user: string
+}
+
+/** The image's config: what its id is the digest of. */
+function configOf(spec: ImageSpec, diffId: string): Uint8Array {
+  return Buffer.from(
+    JSON.stringify({
+      architecture: 'amd64',
+      config: {
+        Cmd: spec.command,
+        Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
+        User: spec.user,
+        WorkingDir: '/',
+      },
+      created: '1970-01-01T00:00:00Z',
+      history: [],
+      os: 'linux',
+      rootfs: { diff_ids: [`sha256:${diffId}`], type: 'layers' },
+    }),
+  )
+}
+
+/** Writes the archive to `path`, whole or not at all, and returns the image id in hex. */
+export async function writeDockerArchive(spec: ImageSpec, path: string): Promise<string> {
+  const layer = [...tar(spec.entries)]
+  const layerHash = createHash('sha256')
+  let layerSize = 0
+  for (const chunk of layer) {
+    layerHash.update(chunk)
+    layerSize += chunk.length
+  }
+  const config = configOf(spec, layerHash.digest('hex'))
+  const id = createHash('sha256').update(config).digest('hex')
+  const manifest = Buffer.from(
+    JSON.stringify([{ Config: `${id}.json`, Layers: ['layer.tar'], RepoTags: [spec.name] }]),
+  )
+  const file = (name: string, content: Uint8Array): Entry => ({
+    path: name,
+    mode: 0o644,
+    type: 'file',
+    content,
+  })
+  const [layerHeader] = tar([file('layer.tar', { length: layerSize } as Uint8Array)])
+  const part = `${path}.part`
+  try {
+    await pipeline(
+      Readable.from(
+        (function* () {
+          yield layerHeader!
+          yield* layer
+          yield* tar([file(`${id}.json`, config), file('manifest.json', manifest)])
+        })(),
+      ),
+      createWriteStream(part),
+    )
+    await rename(part, path)
+  } finally {
+    await rm(part, { force: true })
+  }
+  return id
+}

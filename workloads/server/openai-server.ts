@@ -1,0 +1,124 @@
+// The HTTP surface that all workloads here share: OpenAI's paths over node:http, one request at a time, bounded, with
+// OpenAI-shaped errors. What an answer says is the workload's own business.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { reachReport } from './reach.ts'
+
+const MAX_BODY_BYTES = 4 * 1024 * 1024
+
+export class RequestError extends Error {
+  readonly status: number
+  readonly code: string
+  readonly param: string | null
+
+  constructor(status: number, code: string, message: string, param: string | null = null) {
+    super(message)
+    this.status = status
+    this.code = code
+    this.param = param
+  }
+}
+
+export interface Call {
+  path: string
+  body: Record<string, unknown>
+  /** Aborted when the client leaves. */
+  signal: AbortSignal
+  response: ServerResponse
+}
+
+export interface Workload {
+  model: string
+  /** Handles `POST /v1/chat/completions` and `/v1/completions`; writes the whole answer. */
+  complete(call: Call): Promise<void>
+}
+
+/** Serves a workload; the caller listens and closes. */
+export function openAiServer(workload: Workload): Server {
+  let turn: Promise<void> = Promise.resolve()
+  return createServer((request, response) => {
+    const left = new AbortController()
+    response.once('close', () => left.abort())
+    answer(workload, request, response, left.signal, (work) => {
+      const mine = turn.then(work)
+      turn = mine.catch(() => undefined)
+      return mine
+    }).catch((error: unknown) => fail(response, error))
+  })
+}
+
+async function answer(
+  { model, complete }: Workload,
+  request: IncomingMessage,
+  response: ServerResponse,
+  signal: AbortSignal,
+  inTurn: (work: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const path = request.url?.split('?', 1)[0] ?? '/'
+  const route = `${request.method} ${path}`
+  if (route === 'GET /health') return json(response, 200, { status: 'ok' })
+  if (route === 'GET /v1/models')
+    return json(response, 200, {
+      object: 'list',
+      data: [{ id: model, object: 'model', created: 0, owned_by: 'sealed' }],
+    })
+  if (route === 'GET /reach') return json(response, 200, await reachReport())
+  if (route !== 'POST /v1/chat/completions' && route !== 'POST /v1/completions')
+    throw new RequestError(404, 'not_found', `no ${route} here`)
+  const body = await readBody(request)
+  if (body.model !== undefined && body.model !== model)
+    throw new RequestError(404, 'model_not_found', `this workload serves ${model}`, 'model')
+  await inTurn(() =>
+    signal.aborted ? Promise.resolve() : complete({ path, body, signal, response }),
+  )
+}
+
+async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > MAX_BODY_BYTES)
+      throw new RequestError(413, 'request_too_large', `body over ${MAX_BODY_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  let body: unknown
+  try {
+    body = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch {
+    throw new RequestError(400, 'invalid_json', 'the body is not JSON')
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new RequestError(400, 'invalid_json', 'the body is no object')
+  return body as Record<string, unknown>
+}
+
+export function json(response: ServerResponse, status: number, value: unknown): void {
+  const body = Buffer.from(JSON.stringify(value))
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length })
+  response.end(body)
+}
+
+function fail(response: ServerResponse, error: unknown): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy()
+    return
+  }
+  const known = error instanceof RequestError
+  if (!known) process.stderr.write(`${String((error as Error).stack)}\n`)
+  const { status, code, message, param } = known
+    ? error
+    : new RequestError(500, 'internal_error', 'the workload failed')
+  json(response, status, {
+    error: { message, type: status < 500 ? 'invalid_request_error' : 'server_error', code, param },
+  })
+}
+
+/** Listens where the environment says and stops on SIGTERM. */
+export function serve(server: Server): void {
+  const port = Number(process.env.PORT ?? 8000)
+  server.listen(port, process.env.HOST ?? '127.0.0.1')
+  process.once('SIGTERM', () => {
+    server.close()
+    server.closeAllConnections()
+  })
+}
