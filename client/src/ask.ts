@@ -162,8 +162,9 @@ async function receive(
   onEvent?.({ type: 'judged', verdict: answer.verdict, receipt: answer.receipt })
   if (answer.verdict.outcome === 'verified' || options.verdict === 'report') return answer
   const wrong = answer.verdict.checks.find(({ result }) => result === 'fail')
+  const why = wrong ? `: ${wrong.id}: ${wrong.reason}` : ''
   throw new VerdictError(
-    `the receipt is ${answer.verdict.outcome} under policy ${answer.verdict.policy}${wrong ? `: ${wrong.id}: ${wrong.reason}` : ''}; do not trust this answer`,
+    `the receipt does not verify under policy ${answer.verdict.policy}${why}; do not trust this answer`,
     answer.verdict,
     answer,
   )

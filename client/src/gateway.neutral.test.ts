@@ -77,6 +77,15 @@ describe('Gateway', () => {
     await expect(answering(answer).get('/x', 4)).rejects.toMatchObject({ code: 'response.invalid' })
   })
 
+  it('says so when the connection breaks inside an answer', async () => {
+    const body = () =>
+      new ReadableStream<Uint8Array>({ pull: (c) => c.error(new TypeError('terminated')) })
+    await expect(answering(() => new Response(body())).get('/x', 5)).rejects.toMatchObject({
+      code: 'gateway.unreachable',
+      message: `the connection to ${url}/x broke`,
+    })
+  })
+
   it('names the address and the system’s reason when nothing answers', async () => {
     const refused = () => Promise.reject(new TypeError('x', { cause: { code: 'ECONNREFUSED' } }))
     await expect(answering(refused).get('/v1/x?nonce=1', 1)).rejects.toMatchObject({

@@ -38,7 +38,14 @@ export class Gateway {
   /** Bytes of a public resource. Throws the server's error, `gateway.unreachable`, or `response.invalid` over `max`. */
   async get(path: string, max: number, signal?: AbortSignal): Promise<Bytes> {
     const response = await this.#send(path, { method: 'GET' }, signal)
-    return readAll(response.body, max, `${this.url}${path}`, signal)
+    const where = this.#where(path)
+    try {
+      return await readAll(response.body, max, where, signal)
+    } catch (cause) {
+      signal?.throwIfAborted()
+      if (cause instanceof SealedError) throw cause
+      throw new SealedError('gateway.unreachable', `the connection to ${where} broke`, { cause })
+    }
   }
 
   /** Posts with the API key; returns an answer with status 200 and the given type, else throws. */
@@ -59,12 +66,17 @@ export class Gateway {
     await response.body?.cancel()
     throw new SealedError(
       'response.invalid',
-      `${this.url}${path} answered with type ${type ?? 'none'} instead of ${types.response}`,
+      `${this.#where(path)} answered with type ${type ?? 'none'} instead of ${types.response}`,
     )
   }
 
+  /** An address for messages: nonces say nothing to a reader. */
+  #where(path: string): string {
+    return `${this.url}${path.split('?')[0]}`
+  }
+
   async #send(path: string, init: RequestInit, signal?: AbortSignal): Promise<Response> {
-    const where = `${this.url}${path.split('?')[0]}`
+    const where = this.#where(path)
     let response: Response
     try {
       response = await this.#fetch(this.url + path, {

@@ -76,6 +76,17 @@ describe('read', () => {
     })
   })
 
+  it.each([
+    ['another authority’s meters', () => canonicalBytes(readingOf('00'.repeat(16)))],
+    ['what is no reading', () => utf8('{}')],
+    ['what is no JSON', () => utf8('meters: none')],
+  ])('refuses %s, committed or not', async (_name, output) => {
+    const { request } = await connect({ output })
+    await expect(read({ ...request, authority })).rejects.toMatchObject({
+      code: 'response.invalid',
+    })
+  })
+
   it('is refused to an authority that the machine does not list', async () => {
     const { request } = await connect()
     await expect(read({ ...request, authority: stranger })).rejects.toMatchObject({

@@ -7,7 +7,8 @@ const HINTS: Partial<Record<Code, string>> = {
     'Start a gateway with `npm start`, or point --url or SEALED_URL at one that runs.',
   'request.unauthorized':
     'Put a key that the operator admitted into SEALED_API_KEY (`sealed key new NAME` makes one).',
-  'request.not_found': 'Check --url: it must be the root of a sealed gateway.',
+  'request.not_found':
+    'Check --url: it must be the root of a sealed gateway, and the one that has it.',
   'evidence.invalid': 'Check --url: it must be the root of a sealed gateway.',
   'instructions.unauthorized':
     'Ask the operator to list this authority’s id and public key in sealed.json.',
@@ -18,7 +19,8 @@ const HINTS: Partial<Record<Code, string>> = {
   'envelope.expect_mismatch': 'The machine was reconfigured meanwhile; run the command again.',
   'envelope.key_unknown': 'Run the command again; if it stays, check this machine’s clock.',
   'envelope.expired': 'Check this machine’s clock.',
-  'response.truncated': 'The session has a receipt all the same; ask again for an answer.',
+  'response.truncated':
+    'Ask again for an answer; the receipt of this session can be checked with: sealed verify ID --url URL',
 }
 
 export function hintFor(error: SealedError): string | undefined {

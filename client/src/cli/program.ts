@@ -44,9 +44,14 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .addOption(authorityFile())
     .action(run(readCommand))
   withJson(program.command('verify [receipt]'))
-    .description('verify a receipt offline: a file, a folder made by --save, the text itself, or -')
+    .description(
+      'verify a receipt offline: a file, a folder made by --save, the text, its id, or -',
+    )
     .option('--document <file>', 'attestation document')
-    .option('--url <url>', 'gateway to fetch the document from, by its digest')
+    .option(
+      '--url <url>',
+      'gateway to fetch the document from, by its digest, or the receipt by its id',
+    )
     .option('--request <file>', 'envelope (or, on the plain door, body) exactly as sent')
     .option('--response <file>', 'the workload’s body exactly as received; needs --salt')
     .option('--salt <base64url>', 'the session’s salt')

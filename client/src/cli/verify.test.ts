@@ -52,6 +52,27 @@ describe('sealed verify', () => {
     expect(calls).toHaveLength(1)
   })
 
+  it('fetches a receipt by its id, and says when it is kept nowhere', async () => {
+    const id = 'ab'.repeat(16)
+    const { calls, fetch } = serve(machine, {
+      before: (url) => (url.pathname === `/v1/receipts/${id}` ? new Response(receipt) : undefined),
+    })
+    const url = ['--url', 'http://127.0.0.1:8080', ...POLICY]
+    expect((await cli.run(['verify', id, ...url], { fetch })).exit).toBe(0)
+    expect(calls).toEqual([`GET /v1/receipts/${id}`, `GET /v1/attestation/${machine.digest}`])
+    const other = await cli.run(['verify', 'cd'.repeat(16), ...url], { fetch })
+    expect(other.exit).toBe(1)
+    expect(other.err).toContain('[request.not_found]')
+    expect((await cli.run(['verify', id, ...POLICY], { fetch })).exit).toBe(2)
+  })
+
+  it('says which file is no document', async () => {
+    const argv = ['verify', receipt, '--document', 'policy.json', ...POLICY]
+    const { err, exit } = await cli.run(argv)
+    expect(exit).toBe(1)
+    expect(err).toContain('policy.json is no attestation document')
+  })
+
   it('shows skipped checks as skipped', async () => {
     const { out } = await cli.run(['verify', receipt, ...DOCUMENT])
     expect(out).toMatch(/– receipt\.output .*was not given \(skipped\)/)

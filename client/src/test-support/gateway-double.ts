@@ -148,10 +148,14 @@ async function sealed(
 async function reply(
   machine: MachineDouble,
   session: SessionDouble,
-  answer: () => Bytes = () => completion('Forty-two.', { reach_outside: 'refused (ECONNRESET)' }),
+  answer?: () => Bytes,
 ): Promise<Reply> {
-  const reading = session.instructions.action.type === 'read'
-  const output = reading ? canonicalBytes(readingOf(session.instructions.authority!)) : answer()
+  const { action, authority } = session.instructions
+  const reading = action.type === 'read'
+  const usual = reading
+    ? canonicalBytes(readingOf(authority!))
+    : completion('Forty-two.', { reach_outside: 'refused (ECONNRESET)' })
+  const output = answer?.() ?? usual
   const digest = await contentDigest(session.salt, await sha256(output))
   const statements = reading
     ? readStatements(machine, session, digest)

@@ -14,7 +14,7 @@ import {
   type Verdict,
   verifyReceipt,
 } from '@sealed/protocol'
-import { fetchDocument } from '../../receipts.ts'
+import { fetchDocument, fetchReceipt } from '../../receipts.ts'
 import { savedFile } from '../evidence-folder.ts'
 import { type Io, type Paint, painter, printJson, readStdin } from '../io.ts'
 import { loadPolicy, openGateway } from '../settings.ts'
@@ -33,6 +33,7 @@ export interface VerifyFlags {
 }
 
 const RECEIPT_TEXT = /^[A-Za-z0-9_-]{64,}$/
+const RECEIPT_ID = /^[0-9a-f]{32}$/
 
 /** A receipt, and the output where it came spliced into a plain answer. */
 interface Given {
@@ -46,7 +47,7 @@ export async function verifyCommand(
   flags: VerifyFlags,
 ): Promise<Exit> {
   const folder = await withFolder(io, given ?? '-', flags)
-  const kept = await readReceipt(io, folder.receipt)
+  const kept = await readReceipt(io, folder.receipt, flags.url)
   const document = await findDocument(io, kept.receipt, folder.flags)
   const input = await receiptInput(io, kept, document, folder.flags)
   const verdict = await verifyReceipt(input, await loadPolicy(flags.policy, io), io.now())
@@ -80,16 +81,21 @@ async function withFolder(io: Io, given: string, flags: VerifyFlags) {
   return { receipt, flags: all }
 }
 
-async function readReceipt(io: Io, given: string): Promise<Given> {
+async function readReceipt(io: Io, given: string, url: string | undefined): Promise<Given> {
   if (given === '-') return unstaple(await readStdin(io))
   const file = await readFile(resolve(io.cwd, given)).catch(() => undefined)
   if (file) return unstaple(new Uint8Array(file))
   if (RECEIPT_TEXT.test(given)) return { receipt: given }
+  if (RECEIPT_ID.test(given) && url !== undefined)
+    return { receipt: await fetchReceipt(gatewayAt(io, url), given) }
   throw new UsageError(
-    `there is no file ${given.slice(0, 80)}, and it is no receipt in base64url either`,
+    `there is no file ${given.slice(0, 80)}, and it is neither a receipt in base64url nor, with --url, a receipt’s id`,
     'receipt',
   )
 }
+
+const gatewayAt = (io: Io, url: string) =>
+  openGateway({ url, ...(io.fetch && { fetch: io.fetch }) })
 
 /** Receipts come alone, or stapled to a plain answer. */
 function unstaple(bytes: Bytes): Given {
@@ -104,14 +110,25 @@ async function findDocument(
   flags: VerifyFlags,
 ): Promise<AttestationDocument> {
   if (flags.document !== undefined)
-    return parseAttestationDocument(await readInput(io, flags.document, 'document'))
+    return parseDocument(await readInput(io, flags.document, 'document'), flags.document)
   if (flags.url === undefined)
     throw new UsageError(
       'give the attestation document with --document FILE, or --url of a gateway that serves it',
       'document',
     )
-  const gateway = openGateway({ url: flags.url, ...(io.fetch && { fetch: io.fetch }) })
-  return fetchDocument(gateway, decodeReceipt(receipt).document)
+  return fetchDocument(gatewayAt(io, flags.url), decodeReceipt(receipt).document)
+}
+
+function parseDocument(bytes: Bytes, path: string): AttestationDocument {
+  try {
+    return parseAttestationDocument(bytes)
+  } catch (cause) {
+    const why = cause instanceof SealedError ? cause.message : 'malformed'
+    throw new SealedError('evidence.invalid', `${path} is no attestation document: ${why}`, {
+      param: 'document',
+      cause,
+    })
+  }
 }
 
 async function receiptInput(
