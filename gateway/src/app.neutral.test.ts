@@ -10,7 +10,7 @@ describe('every answer', () => {
     const { app } = fakeApp()
     const given = await app.request('/health', { headers: { 'x-request-id': 'abc.DEF-1_2' } })
     expect(given.headers.get('x-request-id')).toBe('abc.DEF-1_2')
-    for (const odd of ['a b', 'x'.repeat(65), 'a"b', '../x', 'é']) {
+    for (const odd of ['a b', 'x'.repeat(65), 'a"b', '../x', 'a:b']) {
       const response = await app.request('/nowhere', { headers: { 'x-request-id': odd } })
       expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
     }

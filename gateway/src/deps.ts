@@ -79,6 +79,8 @@ export interface Deps {
   clock?: () => number
   /** The request's body, where a runtime has a better way to it than the Request. */
   bodyOf?: (c: Context) => AsyncIterable<Uint8Array> | null
+  /** Ends the client's connection, where a runtime may otherwise end a broken stream as if it were whole. */
+  cutOff?: (c: Context) => void
   /** Told of failures that nobody foresaw; must not write the error's message anywhere, it may quote a body. */
   report?: (error: unknown, requestId: string) => void
 }

@@ -125,3 +125,8 @@ function malformed(error: unknown): Response {
 /** The request's body straight from Node's stream; stopping early leaves the connection to the server. */
 export const incomingBody = (c: Context): AsyncIterable<Uint8Array> =>
   (c.env as HttpBindings).incoming.iterator({ destroyOnReturn: false })
+
+/** Ends the connection of a client whose answer broke off: no last chunk, nothing that looks like an end. */
+export const cutOff = (c: Context): void => {
+  ;(c.env as HttpBindings).outgoing.destroy()
+}

@@ -9,7 +9,7 @@ import { embassyClient } from './embassy-client.ts'
 import { ownDirectory, writeWhole } from './own-directory.ts'
 import { dropPrivileges } from './privileges.ts'
 import { relayClient } from './relay-client.ts'
-import { incomingBody, type ServerLimits, startServer } from './server.ts'
+import { cutOff, incomingBody, type ServerLimits, startServer } from './server.ts'
 import { gatewayLimits, refuseOpenDoor } from './settings.ts'
 import { UnixClient } from './unix-client.ts'
 
@@ -48,6 +48,7 @@ export async function startGateway(
     apiKeys: deployment.api_keys,
     limits: gatewayLimits(deployment),
     bodyOf: incomingBody,
+    cutOff,
     ...(options.report && { report: options.report }),
   })
   const server = await startServer({

@@ -166,7 +166,8 @@ describe('the plain door', () => {
         PATH,
         post(chat()),
       )
-      expect([response.status, await response.text()]).toEqual([200, body])
+      const got = new Uint8Array(await response.arrayBuffer())
+      expect([response.status, got]).toEqual([200, utf8(body)])
       expect(response.headers.get('content-type')).toBe(contentType)
       expect(response.headers.get('sealed-receipt-id')).toBe(ID)
     }

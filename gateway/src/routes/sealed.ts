@@ -27,7 +27,8 @@ export const sealed = (deps: Deps, clock: () => number) =>
       const answer = await deps.relay.sealed({ caller: c.get('caller'), envelope, signal })
       const release = c.get('holdSlot')()
       signal.addEventListener('abort', release, { once: true })
-      return c.body(watched(answer, release), 200, {
+      const { cutOff } = deps
+      return c.body(watched(answer, release, cutOff && (() => cutOff(c))), 200, {
         'content-type': RESPONSE_TYPE,
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
