@@ -13,7 +13,7 @@ import {
 import { Challenges } from './attestation/challenges.ts'
 import { attest, type BootDeps, startBoot } from './boot.ts'
 import { type LoadedWorkload, loadWorkloads, measuredConfiguration } from './configuration.ts'
-import { openContainers } from './containers/index.ts'
+import { createContainers } from './containers/index.ts'
 import { issueCertificate, spkiDigest } from './keys/certificate.ts'
 import { KeyDirectory } from './keys/key-files.ts'
 import { Ledger } from './ledger/ledger.ts'
@@ -21,7 +21,7 @@ import type { Log } from './log.ts'
 import { RelaySupervisor } from './relay/supervisor.ts'
 import { unmountBelow } from './replicas/activations-mount.ts'
 import { Fleet } from './replicas/fleet.ts'
-import { openSeal } from './seal/index.ts'
+import { createSeal, nameservers } from './seal/index.ts'
 import { gatewayApp } from './server/gateway-app.ts'
 import { listen } from './server/listen.ts'
 import { relayApp } from './server/relay-app.ts'
@@ -31,6 +31,10 @@ import { openTpm } from './tpm/index.ts'
 
 export const GATEWAY_GID = 64101
 export const RELAY_UID = 64103
+/** Source ports of the relay: outside the kernel's ephemeral range. */
+const RELAY_PORTS = [61_000, 61_999] as const
+/** Where workloads that drive the protocol themselves would find the embassy. */
+const EMBASSY_PORT = 7100
 
 export interface Embassy {
   stop(): Promise<void>
@@ -91,12 +95,22 @@ async function start(
     boot: boot.boot,
   })
   await ledger.start()
-  const seal = openSeal({ id, relayUid: RELAY_UID, probeTargets: deployment.probes.targets })
+  const seal = createSeal({
+    id,
+    relayPorts: RELAY_PORTS,
+    embassyPort: EMBASSY_PORT,
+    relayUid: RELAY_UID,
+    probes: {
+      resolvers: nameservers(await readFile('/etc/resolv.conf', 'utf8').catch(() => '')),
+      targets: deployment.probes.targets,
+      busybox: '/bin/busybox',
+    },
+  })
   await seal.start()
   cleanup.push(() => seal.stop())
-  const containers = await openContainers({ id })
-  await containers.sweep()
-  cleanup.push(() => containers.sweep())
+  const containers = createContainers()
+  await containers.sweep(id)
+  cleanup.push(() => containers.sweep(id))
   const activationsRoot = join(runtime, 'activations')
   cleanup.push(() => unmountBelow(activationsRoot))
 

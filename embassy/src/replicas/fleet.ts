@@ -1,7 +1,7 @@
 // The replicas of one workload: born sealed, probed before they serve, given to one session at a time, destroyed when
 // anything about them is in doubt, and replaced in the background.
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AbortReason } from '@sealed/protocol'
+import { type AbortReason, SealedError } from '@sealed/protocol'
 import type { Containers } from '../containers/index.ts'
 import type { ReplicaLink, Seal, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
@@ -85,7 +85,8 @@ export class Fleet {
 
   async check(replica: Replica): Promise<Reading> {
     const reading = await this.#deps.seal.check(replica.link)
-    if (!reading.sealed) throw new Error('the seal was opened during a session')
+    if (!reading.sealed)
+      throw new SealedError('seal.breached', 'the seal was opened during a session')
     return pick(reading)
   }
 
@@ -138,6 +139,8 @@ export class Fleet {
         await this.#birth(place)
         return
       } catch (error) {
+        if (error instanceof SealedError && error.code === 'seal.failed')
+          await this.#deps.seal.recover().catch(() => {})
         this.#deps.log('replica does not start', {
           replica: place.index,
           error: (error as Error).message,
@@ -153,7 +156,11 @@ export class Fleet {
     const { config } = this.workload
     const name = `sealed-${id}-${place.index}`
     const activations = await mountActivations(this.#deps.activationsRoot, String(place.index))
-    const pause = await containers.startPause({ name: `${name}-pause`, image: pauseImage })
+    const pause = await containers.startPause({
+      name: `${name}-pause`,
+      image: pauseImage,
+      instance: id,
+    })
     place.pause = pause
     const link = await seal.attach(pause.pid, {
       replica: place.index,
@@ -166,16 +173,14 @@ export class Fleet {
       name: `${name}-workload`,
       image: config.image,
       pause: pause.id,
-      env: {
-        ...Object.fromEntries(config.env.map(({ name, value }) => [name, value])),
-        PORT: String(config.port),
-      },
+      instance: id,
+      env: [...config.env, { name: 'PORT', value: String(config.port) }],
       memoryBytes: config.memory_bytes,
       pids: config.pids,
       activations,
     })
     place.workloadId = workloadId
-    const exited = containers.wait(workloadId)
+    const exited = containers.ended(workloadId)
     await Promise.race([
       ready(link),
       exited.then(() => {
