@@ -1,7 +1,7 @@
 // The HTTP server under the app: its limits are on how a request comes in, never on how long its answer takes.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import type { Context } from 'hono'
@@ -68,7 +68,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // What is above the limit would be dropped unseen; it is counted and refused below.
   server.maxHeadersCount = 0
   let closing = false
+  const open = new Set<Socket>()
   const busy = new WeakSet<Duplex>()
+  server.on(tls ? 'secureConnection' : 'connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
   const listener = getRequestListener(
     (request, env) => options.fetch(request, env as HttpBindings) as Promise<Response>,
     { hostname: 'localhost', errorHandler: malformed },
@@ -78,7 +83,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     busy.add(socket)
     outgoing.once('close', () => {
       busy.delete(socket)
-      if (closing) server.closeIdleConnections()
+      if (closing) socket.destroySoon()
     })
     if (incoming.rawHeaders.length > 2 * limits.headerFields)
       refuseRequest(outgoing, 431, {
@@ -106,7 +111,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           clearTimeout(timer)
           resolve()
         })
-        server.closeIdleConnections()
+        // Node's own closing of idle connections leaves those that have not asked for anything yet.
+        for (const socket of open) if (!busy.has(socket)) socket.destroy()
       }),
   }
 }

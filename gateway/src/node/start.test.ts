@@ -1,0 +1,202 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { generateKeyPairSync, type X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { parseDeployment, utf8 } from '@sealed/protocol'
+import forge from 'node-forge'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { DIGEST, keyEntry, STATUS } from '../test-support/fakes.ts'
+import { GATEWAY_USER, isRoot } from './privileges.ts'
+import { refuseOpenDoor } from './settings.ts'
+
+const entry = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
+const user = isRoot() ? GATEWAY_USER : process.getuid!()
+
+let directory = ''
+const children: ChildProcess[] = []
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'gateway-'))
+  await chmod(directory, 0o755)
+})
+afterEach(async () => {
+  for (const child of children.splice(0))
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+  await rm(directory, { recursive: true })
+})
+
+const deployment = (gateway: object, api_keys: object[] = []) => ({
+  api_keys,
+  authorities: [],
+  gateway: { host: '127.0.0.1', port: 0, tls: { mode: 'off' }, ...gateway },
+  id: 'abcd',
+  metering: 'optional',
+  pause: { archive: 'pause.tar', image: DIGEST },
+  probes: { interval_ms: 60_000, targets: [] },
+  runtime_dir: directory,
+  state_dir: directory,
+  tpm: { chain: 'chain.pem', path: '/dev/tpmrm0' },
+  version: 1,
+  workloads: [{ archive: 'w.tar', file: 'workload.json', replicas: 1 }],
+})
+
+async function launch(script: string, settings: object) {
+  const config = join(directory, 'sealed.json')
+  await writeFile(config, JSON.stringify(settings))
+  const child = spawn(process.execPath, [entry(script), '--config', config], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {},
+  })
+  children.push(child)
+  const output = { out: '', err: '' }
+  child.stdout.on('data', (part) => {
+    output.out += part
+  })
+  child.stderr.on('data', (part) => {
+    output.err += part
+  })
+  const exited = once(child, 'exit') as Promise<[number | null, string | null]>
+  const firstLine = new Promise<string>((resolve, reject) => {
+    child.stdout.on('data', () => output.out.includes('\n') && resolve(output.out))
+    void exited.then(() => reject(new Error(output.err)))
+  })
+  firstLine.catch(() => {})
+  return { child, output, exited, firstLine }
+}
+
+describe('the gateway’s process', () => {
+  it('says and writes where it listens, gives root up, and ends on SIGTERM', async () => {
+    await mkdir(join(directory, 'embassy'))
+    const embassy = createServer((_, response) => response.end(JSON.stringify(STATUS)))
+    embassy.listen(join(directory, 'embassy/gateway.sock'))
+    await once(embassy, 'listening')
+    await chmod(join(directory, 'embassy/gateway.sock'), 0o666)
+    const { child, output, exited, firstLine } = await launch('node.ts', deployment({}))
+    const url = /^gateway listening on (http:\/\/127\.0\.0\.1:\d+)\n$/.exec(await firstLine)![1]!
+    expect(await readFile(join(directory, 'gateway/url'), 'utf8')).toBe(`${url}\n`)
+    const health = await fetch(`${url}/health`)
+    expect([health.status, await health.json()]).toEqual([200, { ready: true, reason: 'serving' }])
+    const proc = await readFile(`/proc/${child.pid}/status`, 'utf8')
+    expect(/^Uid:\t(.*)$/m.exec(proc)![1]).toBe([user, user, user, user].join('\t'))
+    if (isRoot()) {
+      expect(/^Groups:\t(.*)$/m.exec(proc)![1]!.trim()).toMatch(/^(?:64101)?$/)
+      expect(/^CapEff:\t(.*)$/m.exec(proc)![1]).toBe('0000000000000000')
+      expect(/^CapPrm:\t(.*)$/m.exec(proc)![1]).toBe('0000000000000000')
+    }
+    child.kill('SIGTERM')
+    expect(await exited).toEqual([0, null])
+    expect(output.err).toBe('')
+    await new Promise((resolve) => embassy.close(resolve))
+  })
+
+  it.each([
+    ['beyond the loopback without TLS', { host: '0.0.0.0' }, true],
+    [
+      'beyond the loopback without keys',
+      { host: '::', tls: { mode: 'files', certificate: 'c', key: 'k' } },
+      false,
+    ],
+  ])('refuses to listen %s', async (_, gateway, keys) => {
+    const apiKeys = keys ? [await keyEntry('sk-a', 'a')] : []
+    const { output, exited } = await launch('node.ts', deployment(gateway, apiKeys))
+    expect(await exited).toEqual([1, null])
+    expect(output.err).toMatch(/^gateway: config\.invalid: gateway\.host is .*loopback/)
+  })
+
+  it('names what is wrong with its settings, in one line', async () => {
+    const { output, exited } = await launch('node.ts', { ...deployment({}), extra: 1 })
+    expect(await exited).toEqual([1, null])
+    expect(output.err).toMatch(/^gateway: config\.invalid: .*extra.*\n$/)
+  })
+})
+
+describe('the door', () => {
+  const settings = (gateway: object, keys: object[]) =>
+    parseDeployment(utf8(JSON.stringify(deployment(gateway, keys))))
+
+  it('may be open to strangers with keys and TLS only', async () => {
+    const keys = [await keyEntry('sk-a', 'a')]
+    const tls = { mode: 'files', certificate: 'c', key: 'k' }
+    for (const address of ['0.0.0.0', '::', '10.0.0.1', 'example.com', '128.0.0.1']) {
+      expect(() => refuseOpenDoor(settings({}, keys), address)).toThrow('TLS')
+      expect(() => refuseOpenDoor(settings({ tls }, []), address)).toThrow('API keys')
+      expect(() => refuseOpenDoor(settings({ tls }, keys), address)).not.toThrow()
+    }
+    for (const address of ['127.0.0.1', '127.8.9.10', '::1', 'localhost'])
+      expect(() => refuseOpenDoor(settings({}, []), address)).not.toThrow()
+  })
+})
+
+describe('TLS with a key of the gateway’s own', () => {
+  const gateway = { tls: { mode: 'embassy', names: ['gateway.test', '127.0.0.1'] } }
+
+  it('is made once, for nobody else to read, and served once it is certified', async () => {
+    const made = await launch('tls-key.ts', deployment(gateway))
+    expect([await made.exited, made.output]).toEqual([[0, null], { out: '', err: '' }])
+    const at = (name: string) => join(directory, 'tls', name)
+    const { mode, uid } = await stat(at('key.pem'))
+    expect([mode & 0o777, uid]).toEqual([0o600, user])
+    const key = await readFile(at('key.pem'), 'utf8')
+    const text = execFileSync(
+      'openssl',
+      ['req', '-in', at('request.csr'), '-noout', '-verify', '-text'],
+      { encoding: 'utf8' },
+    )
+    expect(text).toContain('(3072 bit)')
+    expect(text).toContain('sha256WithRSAEncryption')
+    expect(text).toContain('CN = gateway.test')
+
+    const again = await launch('tls-key.ts', deployment(gateway))
+    expect(await again.exited).toEqual([0, null])
+    expect(await readFile(at('key.pem'), 'utf8')).toBe(key)
+
+    const early = await launch('node.ts', deployment(gateway))
+    expect(await early.exited).toEqual([1, null])
+    expect(early.output.err).toContain('the embassy issues it')
+
+    await writeFile(at('cert.pem'), certify(await readFile(at('request.csr'), 'utf8')))
+    const { firstLine } = await launch('node.ts', deployment(gateway))
+    const url = /(https:\/\/127\.0\.0\.1:\d+)/.exec(await firstLine)![1]!
+    const ca = await readFile(at('cert.pem'), 'utf8')
+    const outgoing = request(`${url}/health`, { ca, servername: 'gateway.test', agent: false })
+    outgoing.end()
+    const [incoming] = await once(outgoing, 'response')
+    expect(incoming.statusCode).toBe(503)
+    const presented = incoming.socket.getPeerX509Certificate() as X509Certificate
+    expect(presented.checkPrivateKey((await import('node:crypto')).createPrivateKey(key))).toBe(
+      true,
+    )
+    incoming.resume()
+  })
+
+  it('is not made for a deployment that brings its own', async () => {
+    const { output, exited } = await launch('tls-key.ts', deployment({}))
+    expect(await exited).toEqual([1, null])
+    expect(output.err).toMatch(/^tls-key: config\.invalid: /)
+  })
+})
+
+/** Certifies a request as the embassy would: by an issuer key that is then dropped. */
+function certify(request: string): string {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const certificate = forge.pki.createCertificate()
+  certificate.publicKey = forge.pki.certificationRequestFromPem(request).publicKey!
+  certificate.serialNumber = '01'
+  certificate.validity.notAfter.setDate(certificate.validity.notAfter.getDate() + 1)
+  certificate.setSubject([{ name: 'commonName', value: 'gateway.test' }])
+  certificate.setIssuer([{ name: 'commonName', value: 'gateway.test' }])
+  certificate.setExtensions([
+    { name: 'subjectAltName', altNames: [{ type: 2, value: 'gateway.test' }] },
+  ])
+  const pem = privateKey.export({ type: 'pkcs1', format: 'pem' }) as string
+  certificate.sign(forge.pki.privateKeyFromPem(pem), forge.md.sha256.create())
+  return forge.pki.certificateToPem(certificate)
+}
