@@ -1,9 +1,10 @@
-import { sha256Hex, utf8 } from '@sealed/protocol'
+import { canonicalBytes, sha256Hex, utf8 } from '@sealed/protocol'
 import { describe, expect, it } from 'vitest'
 import { createApiKey } from './api-key.ts'
 import { Gateway } from './gateway.ts'
 import { fetchDocument, fetchReceipt } from './receipts.ts'
 import { errorResponse } from './test-support/gateway-double.ts'
+import { MachineDouble } from './test-support/machine-double.ts'
 
 const url = 'http://127.0.0.1:8080'
 const answering = (answer: () => Response | Promise<Response>) =>
@@ -96,13 +97,13 @@ describe('Gateway', () => {
 })
 
 describe('what a gateway keeps', () => {
-  it('refuses a document other than the one asked for', async () => {
-    await expect(
-      fetchDocument(
-        answering(() => new Response('{}')),
-        '00'.repeat(32),
-      ),
-    ).rejects.toThrow()
+  it('refuses a document other than the one asked for, however well made', async () => {
+    const machine = await MachineDouble.create()
+    const gateway = answering(() => new Response(canonicalBytes(machine.document)))
+    expect(await fetchDocument(gateway, machine.digest)).toEqual(machine.document)
+    await expect(fetchDocument(gateway, '00'.repeat(32))).rejects.toMatchObject({
+      code: 'evidence.invalid',
+    })
   })
 
   it('asks for receipts by a well-formed id only', async () => {

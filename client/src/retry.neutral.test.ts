@@ -2,7 +2,8 @@ import { utf8 } from '@sealed/protocol'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ask, type SessionEvent } from './ask.ts'
 import { attest } from './attest.ts'
-import { pause, type RetryOptions } from './retry.ts'
+import { GatewayFailure } from './failure.ts'
+import { pause, type RetryOptions, retryDelay } from './retry.ts'
 import { errorResponse, serve } from './test-support/gateway-double.ts'
 import { MachineDouble, NOW } from './test-support/machine-double.ts'
 import { aborted } from './test-support/session-double.ts'
@@ -110,6 +111,17 @@ describe('retries', () => {
     const request = { attested, endpoint: '/v1/chat/completions', body: utf8('q') }
     await expect(ask(request)).rejects.toMatchObject({ code: 'replica.unavailable', status: 503 })
     expect(posts).toBe(1)
+  })
+})
+
+describe('retryDelay', () => {
+  it('is for refusals at the door alone: evidence means that an envelope was taken', () => {
+    const refused = { status: 503, retryAfterMs: 1000 }
+    const evidence = { document: machine.document, request: utf8(''), salt: utf8('') }
+    const code = 'replica.unavailable'
+    expect(retryDelay(new GatewayFailure(code, 'no', refused), 1)).toBe(1000)
+    expect(retryDelay(new GatewayFailure(code, 'no', { ...refused, evidence }), 1)).toBeUndefined()
+    expect(retryDelay(new TypeError('no'), 1)).toBeUndefined()
   })
 })
 

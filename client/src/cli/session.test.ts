@@ -36,16 +36,23 @@ describe('sealed ask', () => {
     expect(out).toBe('Forty-two.\n')
     const labels = err.split('\n').flatMap((line) => /^[a-z]+( key)?/.exec(line)?.[0] ?? [])
     expect(labels).toEqual([
-      ...['attested', 'prepared', 'received', 'sealed', 'input key', 'workload', 'activations'],
+      ...['attested', 'prepared', 'received', 'sealed', 'input key', 'refused', 'activations'],
       ...['registry', 'seal', 'committed', 'released', 'receipt', 'verdict'],
     ])
-    expect(err).toContain('tried to reach outside: refused (ECONNRESET)')
+    expect(err).toMatch(/refused +to reach 192\.0\.2\.1:80: ECONNRESET, says the workload/)
     expect(err).toMatch(/sealed +at 2026-10-01T12:00:00\.001Z, policy request; probes: 14 refused/)
     expect(err).toContain('after 183.2 ms under seal')
     expect(err).toMatch(/✓ receipt\.output .*bytes/)
     expect(err).toMatch(/– receipt\.fork .*\(skipped\)/)
     expect(err).not.toMatch(/document\.ak_chain/)
     expect(err).not.toContain('\u001b')
+  })
+
+  it('does not call refused what the workload says it reached', async () => {
+    const output = () => completion('Done.', { 'reach_192.0.2.1:80': 'reached' })
+    const { err } = await call(['ask', 'question', '--policy', 'dev'], { output })
+    expect(err).toMatch(/^reached +192\.0\.2\.1:80, says the workload$/m)
+    expect(err).not.toMatch(/^refused/m)
   })
 
   it('shows every check under --verbose', async () => {

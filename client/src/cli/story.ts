@@ -14,9 +14,10 @@ export interface Story {
   line(label: string, text: string): void
 }
 
-/** What the workload says of its tries to reach the outside: members `reach_*` of the answer's metadata. */
+/** What the workload says of a try to reach the outside: a member `reach_<address>:<port>` of its answer's metadata. */
 export interface Reach {
   name: string
+  /** `reached`, or why not. */
   said: string
 }
 
@@ -82,14 +83,15 @@ function receiptLines(receipt: Receipt, reached: readonly Reach[], paint: Paint)
     const line = statementLine(statement, paint)
     if (line) lines.push(line)
     if (statement.type === 'input_key.revealed')
-      for (const { name, said } of reached)
-        lines.push([
-          'workload',
-          `tried to reach ${plainLine(name)}: ${plainLine(said)} (its own words)`,
-        ])
+      lines.push(...reached.map((reach) => reachLine(reach, paint)))
   }
   lines.push(['receipt', `${receipt.leaf.session}, leaf ${receipt.index} of the log`])
   return lines
+}
+
+function reachLine({ name, said }: Reach, paint: Paint): Line {
+  if (said === 'reached') return ['reached', paint('red', `${plainLine(name)}, says the workload`)]
+  return ['refused', `to reach ${plainLine(name)}: ${plainLine(said)}, says the workload`]
 }
 
 function statementLine(s: Statement, paint: Paint): Line | undefined {
