@@ -3,7 +3,7 @@
 import { isIPv6 } from 'node:net'
 import type { EgressRule } from '@sealed/protocol'
 import { devicePrefix } from './addresses.ts'
-import { ToolFailure, type Tools } from './tools.ts'
+import { ToolFailure, type Tools, writeSetting } from './tools.ts'
 
 const IPTABLES = ['iptables', 'ip6tables'] as const
 
@@ -15,11 +15,8 @@ export async function allowForwarding(
 ): Promise<void> {
   if (egress.length === 0) return
   const v6 = (rule: EgressRule) => isIPv6(rule.address.split('/')[0] ?? '')
-  const settings = [
-    ...(egress.every(v6) ? [] : ['net.ipv4.ip_forward=1']),
-    ...(egress.some(v6) ? ['net.ipv6.conf.all.forwarding=1'] : []),
-  ]
-  await tools.here(['sysctl', '-qw', ...settings])
+  if (!egress.every(v6)) await writeSetting(tools.here, 'net/ipv4/ip_forward', 1)
+  if (egress.some(v6)) await writeSetting(tools.here, 'net/ipv6/conf/all/forwarding', 1)
   for (const iptables of IPTABLES) {
     const listing = await rulesOf(tools, iptables)
     const chain = droppingChain(listing)

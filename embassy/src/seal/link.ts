@@ -78,8 +78,8 @@ export interface Seal {
   check(link: ReplicaLink): Promise<SealReading>
   /** Reads all rules back and compares them with what was loaded; `seal.breached` on any difference. */
   verify(link: ReplicaLink): Promise<SealReading>
-  /** Opens the destinations of the egress list. */
-  release(link: ReplicaLink): Promise<SealReading>
+  /** Opens the destinations of the egress list; one with an empty list stays sealed. */
+  release(link: ReplicaLink): Promise<void>
   /** Tries every way out from inside; the replica must be sealed. */
   probe(link: ReplicaLink, pid: number): Promise<ProbeReport>
   /**

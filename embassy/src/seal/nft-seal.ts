@@ -113,11 +113,14 @@ class NftSeal implements Seal {
     return this.#reading(link, listing)
   }
 
-  async release(link: ReplicaLink): Promise<SealReading> {
-    // With nothing to open the replica stays sealed, and says so.
-    if (link.egress.length === 0) return this.check(link)
+  async release(link: ReplicaLink): Promise<void> {
+    // With nothing to open the replica stays sealed.
+    if (link.egress.length === 0) return
     const { table } = this.#rules(link)
-    return this.#read(link, [`add element inet ${table} open { "${link.device}" }`])
+    const change = `add element inet ${table} open { "${link.device}" }`
+    const [listing = ''] = await this.#request([change, `list set inet ${table} open`], 1)
+    if (!isOpen(listing))
+      throw new SealedError('seal.failed', `${link.device} is not open after it was released`)
   }
 
   async probe(link: ReplicaLink, pid: number): Promise<ProbeReport> {

@@ -12,9 +12,11 @@ export const inNamespace = (path: string | undefined, command: Command): Command
 /** The network namespace of a process. */
 export const namespaceOf = (pid: number): string => `/proc/${pid}/ns/net`
 
+export type Run = (command: Command, input?: string) => Promise<string>
+
 export interface Tools {
   /** Runs in the host's namespace. */
-  here(command: Command, input?: string): Promise<string>
+  readonly here: Run
   /** Runs in the network namespace of process `pid`. */
   inside(pid: number, command: Command, input?: string): Promise<string>
 }
@@ -23,6 +25,11 @@ export const createTools = (namespace: string | undefined): Tools => ({
   here: (command, input) => run(inNamespace(namespace, command), input),
   inside: (pid, command, input) => run(inNamespace(namespaceOf(pid), command), input),
 })
+
+/** Sets a kernel setting of the namespace that `where` runs in; `path` is below /proc/sys. */
+export async function writeSetting(where: Run, path: string, value: number): Promise<void> {
+  await where(['tee', `/proc/sys/${path}`], `${value}\n`)
+}
 
 /** A tool that ended with an error, or that is not there. */
 export class ToolFailure extends SealedError {

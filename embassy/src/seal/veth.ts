@@ -4,7 +4,7 @@
 import { SealedError } from '@sealed/protocol'
 import { BLOCKS, blockNetwork, blockOrder, devicePrefix, overlap } from './addresses.ts'
 import type { ReplicaLink } from './link.ts'
-import { ToolFailure, type Tools } from './tools.ts'
+import { type Run, ToolFailure, type Tools, writeSetting } from './tools.ts'
 
 /** The name of the link inside the replica's namespace. */
 export const INNER_DEVICE = 'eth0'
@@ -32,10 +32,9 @@ export async function createPair(tools: Tools, pid: number, link: ReplicaLink): 
 
 /** Addresses, fixed neighbours and the way out, then up, inside first. */
 export async function raisePair(tools: Tools, pid: number, link: ReplicaLink): Promise<void> {
-  const inside = (command: [string, ...string[]], input?: string) =>
-    tools.inside(pid, command, input)
+  const inside: Run = (command, input) => tools.inside(pid, command, input)
   // An engine turns IPv6 off in a namespace that it gives no IPv6 address.
-  await inside(['sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=0'])
+  await writeSetting(inside, 'net/ipv6/conf/all/disable_ipv6', 0)
   await ipBatch(inside, [
     'link set lo up',
     `link set ${INNER_DEVICE} addrgenmode none`,
@@ -105,9 +104,6 @@ export async function claimBlock(tools: Tools, id: string): Promise<number> {
 const neighbours = (device: string, mac: string, addresses: readonly string[]): string[] =>
   addresses.map((address) => `neigh replace ${address} lladdr ${mac} dev ${device} nud permanent`)
 
-async function ipBatch(
-  where: (command: [string, ...string[]], input?: string) => Promise<string>,
-  lines: readonly string[],
-): Promise<void> {
+async function ipBatch(where: Run, lines: readonly string[]): Promise<void> {
   await where(['ip', '-batch', '-'], `${lines.join('\n')}\n`)
 }
