@@ -91,7 +91,10 @@ function receiptLines(receipt: Receipt, reached: readonly Reach[], paint: Paint)
 
 function reachLine({ name, said }: Reach, paint: Paint): Line {
   if (said === 'reached') return ['reached', paint('red', `${plainLine(name)}, says the workload`)]
-  return ['refused', `to reach ${plainLine(name)}: ${plainLine(said)}, says the workload`]
+  return [
+    'refused',
+    `to reach ${plainLine(name)}: ${plainLine(said.replace(/^refused: /, ''))}, says the workload`,
+  ]
 }
 
 function statementLine(s: Statement, paint: Paint): Line | undefined {

@@ -154,7 +154,7 @@ async function reply(
   const reading = action.type === 'read'
   const usual = reading
     ? canonicalBytes(readingOf(authority!))
-    : completion('Forty-two.', { 'reach_192.0.2.1:80': 'ECONNRESET' })
+    : completion('Forty-two.', { 'reach_192.0.2.1:80': 'refused: ECONNRESET' })
   const output = answer?.() ?? usual
   const digest = await contentDigest(session.salt, await sha256(output))
   const statements = reading
