@@ -93,8 +93,13 @@ async function start(
     key: boot.ledgerKey,
     keySetDigest: boot.keySetDigest,
     boot: boot.boot,
+    onFatal: (error) => {
+      log('nothing more is served', { code: error.code, reason: error.message })
+      process.exit(1)
+    },
   })
   await ledger.start()
+  cleanup.push(async () => ledger.stop())
   const seal = createSeal({
     id,
     relayPorts: RELAY_PORTS,

@@ -4,10 +4,10 @@
 import {
   type Code,
   encodeReceipt,
+  parseAttest,
   QUOTED_PCRS,
   quoteBinding,
   SealedError,
-  SessionFailure,
   type SessionLeaf,
   sha256,
   signNote,
@@ -16,7 +16,7 @@ import {
   utf8,
 } from '@sealed/protocol'
 import type { LedgerKey } from '../keys/ledger-key.ts'
-import type { Boot, Closed, Closing } from '../store/operations.ts'
+import type { Boot, Closing } from '../store/operations.ts'
 import type { Store } from '../store/store.ts'
 import type { Tpm } from '../tpm/index.ts'
 
@@ -31,137 +31,156 @@ export interface ClosedSession {
 
 interface Waiting {
   closing: Closing
-  /** Digest of the attestation document that the receipt names. */
-  document: string
-  /** Called once the statements are durable, before the quote: the time to let go of the seal. */
-  durable: (failure?: SealedError) => void
+  /** Called when the leaf is on disk, before the quote: the time to let go of the seal. */
+  durable: () => void
   resolve(closed: ClosedSession): void
   reject(error: Error): void
 }
 
+export interface LedgerDeps {
+  store: Store
+  tpm: Tpm
+  key: LedgerKey
+  keySetDigest: Uint8Array
+  boot: Boot
+  /** Called when nothing may be served any more: the state or the boot is not what it was. */
+  onFatal: (error: SealedError) => void
+}
+
+const RETRY_MS = 1_000
+
 export class Ledger {
-  readonly #deps: { store: Store; tpm: Tpm; key: LedgerKey; keySetDigest: Uint8Array; boot: Boot }
+  readonly #deps: LedgerDeps
   #waiting: Waiting[] = []
   #working = false
+  /** Whether the last checkpoint's intent may be ahead of the TPM. */
+  #unsettled = false
+  #retry: NodeJS.Timeout | undefined
 
-  constructor(deps: {
-    store: Store
-    tpm: Tpm
-    key: LedgerKey
-    keySetDigest: Uint8Array
-    boot: Boot
-  }) {
+  constructor(deps: LedgerDeps) {
     this.#deps = deps
   }
 
   /**
-   * Opens this boot's log and holds the database against the TPM's counter. A cut between intent and increment rolls
-   * forward; anything else is `state.rollback`, and nothing is served.
+   * Opens this boot's log, holds the database against the TPM's counter, and proves what was left unproven. A cut
+   * between intent and increment rolls forward; anything else is `state.rollback`, and nothing is served.
    */
   async start(): Promise<void> {
     const { store, tpm, boot, keySetDigest } = this.#deps
-    const keySet = toHex(keySetDigest)
-    const { counter } = await store.run('openLog', { origin: boot.origin, keySet })
-    const now = await readCounter(tpm)
-    if (counter === undefined) {
-      if (now !== undefined && !(await store.runLazy('counterIntended', undefined)))
+    await store.run('openLog', { origin: boot.origin, keySet: toHex(keySetDigest) })
+    if ((await store.runLazy('counter', undefined)) === undefined) {
+      const counting = await tpm.counter.read(COUNTER_INDEX).catch(() => undefined)
+      if (counting !== undefined && !(await store.runLazy('counterIntended', undefined)))
         throw rollback('the database is new, the TPM counts for an older one')
       await store.run('intendCounter', undefined)
       await tpm.counter.define(COUNTER_INDEX)
-      await tpm.counter.increment(COUNTER_INDEX)
       await store.run('setCounter', await tpm.counter.read(COUNTER_INDEX))
-      return
     }
-    if (now === counter) return
-    if (now === undefined || now !== counter - 1n)
-      throw rollback(`the database is at ${counter}, the TPM at ${now ?? 'nothing'}`)
-    await tpm.counter.increment(COUNTER_INDEX)
+    await this.#settle()
+    if (await store.runLazy('unproven', undefined)) await this.#checkpoint([])
   }
 
-  /** Closes one session; resolves with its receipt. `durable` runs as soon as the statements are on disk. */
-  close(
-    closing: Closing,
-    document: string,
-    durable: Waiting['durable'] = () => {},
-  ): Promise<ClosedSession> {
+  /** Closes one session; resolves with its receipt. */
+  close(closing: Closing, durable: Waiting['durable'] = () => {}): Promise<ClosedSession> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ closing, document, durable, resolve, reject })
-      if (!this.#working) void this.#work()
+      this.#waiting.push({ closing, durable, resolve, reject })
+      void this.#work()
     })
   }
 
+  stop(): void {
+    clearTimeout(this.#retry)
+  }
+
   async #work(): Promise<void> {
+    if (this.#working) return
     this.#working = true
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0)
-      try {
-        await this.#checkpoint(batch)
-      } catch (error) {
-        for (const waiting of batch) waiting.reject(error as Error)
-      }
-    }
+    while (this.#waiting.length > 0) await this.#attempt(this.#waiting.splice(0))
     this.#working = false
+  }
+
+  async #attempt(batch: Waiting[]): Promise<void> {
+    try {
+      if (this.#unsettled) await this.#settle()
+      await this.#checkpoint(batch)
+    } catch (error) {
+      for (const { reject } of batch) reject(error as Error)
+      const fatal =
+        error instanceof SealedError &&
+        (error.code === 'state.rollback' || error.code === 'boot.key_lost')
+      if (fatal) this.#deps.onFatal(error)
+      else this.#proveLater()
+    }
+  }
+
+  /** Leaves that are on disk get their receipts as soon as the TPM is able again. */
+  #proveLater(): void {
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(async () => {
+      if (this.#working) return
+      this.#working = true
+      await this.#attempt([])
+      this.#working = false
+      void this.#work()
+    }, RETRY_MS)
+  }
+
+  /** Brings the TPM's counter to the database's, by one step at most. */
+  async #settle(): Promise<void> {
+    const { store, tpm } = this.#deps
+    const counter = await store.runLazy('counter', undefined)
+    const now = await tpm.counter.read(COUNTER_INDEX)
+    if (now === counter! - 1n) await tpm.counter.increment(COUNTER_INDEX)
+    else if (now !== counter) throw rollback(`the database is at ${counter}, the TPM at ${now}`)
+    this.#unsettled = false
   }
 
   async #checkpoint(batch: Waiting[]): Promise<void> {
     const { store, tpm, key, keySetDigest, boot } = this.#deps
-    const { body, counter, closed } = await store
-      .run('closeSessions', { closings: batch.map(({ closing }) => closing), boot })
-      .catch((error: SealedError) => {
-        for (const waiting of batch) waiting.durable(error)
-        throw error
-      })
-    for (const [i, waiting] of batch.entries()) waiting.durable(failureOf(closed[i]!))
+    const closings = batch.map(({ closing }) => closing)
+    const { body, counter, refused, readings, proofs } = await store.run('closeSessions', {
+      closings,
+      boot,
+    })
+    this.#unsettled = true
+    const accepted = batch.filter(({ closing, durable, reject }) => {
+      const failure = refused[closing.session]
+      const error = failure && new SealedError(failure.code as Code, failure.message)
+      if (error) reject(error)
+      else durable()
+      return !error
+    })
     await tpm.counter.increment(COUNTER_INDEX)
     const stepped = await tpm.counter.read(COUNTER_INDEX)
     if (stepped !== counter) throw rollback(`the checkpoint says ${counter}, the TPM ${stepped}`)
+    this.#unsettled = false
     const extraData = await quoteBinding('checkpoint', keySetDigest, await sha256(utf8(body)))
-    const [note, quote] = await Promise.all([
+    const [note, { attest, signature }] = await Promise.all([
       signNote(body, boot.origin, key.publicKey, key.sign),
       tpm.quote(extraData, QUOTED_PCRS),
     ])
-    const record = { attest: toBase64url(quote.attest), signature: toBase64url(quote.signature) }
-    const receipts: { session: string; receipt: string }[] = []
-    const settle = batch.map((waiting, i) => {
-      const done = closed[i]!
-      if ('error' in done) return () => waiting.reject(failureOf(done)!)
-      const { session } = waiting.closing
-      const leaf: SessionLeaf = {
-        kind: 'session',
-        session,
-        statements: done.statements,
-        version: 1,
-      }
-      const receipt = encodeReceipt({
-        checkpoint: note,
-        document: waiting.document,
-        index: done.index,
-        leaf,
-        path: done.path,
-        quote: record,
-        version: 1,
-      })
-      receipts.push({ session, receipt })
-      return () =>
-        waiting.resolve({
-          receipt,
-          leaf,
-          ...(done.reading !== undefined && { reading: done.reading }),
-        })
-    })
+    if (parseAttest(attest).resetCount !== boot.resetCount)
+      throw new SealedError(
+        'boot.key_lost',
+        'the TPM was reset behind the embassy: start again, as a new boot',
+      )
+    const quote = { attest: toBase64url(attest), signature: toBase64url(signature) }
+    const receipts = proofs.map(({ session, leaf, document, index, path }) => ({
+      session,
+      index,
+      receipt: encodeReceipt({ checkpoint: note, document, index, leaf, path, quote, version: 1 }),
+    }))
     await store.runLazy('keepReceipts', { note, receipts })
-    for (const answer of settle) answer()
+    for (const { closing, resolve } of accepted) {
+      const at = proofs.findIndex(({ session }) => session === closing.session)
+      const reading = readings[closing.session]
+      resolve({
+        receipt: receipts[at]!.receipt,
+        leaf: proofs[at]!.leaf,
+        ...(reading !== undefined && { reading }),
+      })
+    }
   }
-}
-
-const failureOf = (closed: Closed): SealedError | undefined =>
-  'error' in closed
-    ? new SessionFailure(closed.error.code as Code, closed.error.message)
-    : undefined
-
-/** A counter that was never stepped cannot be read. */
-async function readCounter(tpm: Tpm): Promise<bigint | undefined> {
-  return tpm.counter.read(COUNTER_INDEX).catch(() => undefined)
 }
 
 const rollback = (what: string) =>

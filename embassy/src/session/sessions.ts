@@ -4,8 +4,6 @@ import {
   type Abort,
   type AbortReason,
   type Commit,
-  contentDigest,
-  fromHex,
   type Limits,
   type Opened,
   type OpenRequest,
@@ -16,11 +14,11 @@ import {
 } from '@sealed/protocol'
 import { clear } from '../activations/sweep.ts'
 import type { ClosedSession, Ledger } from '../ledger/ledger.ts'
-import { ATTRIBUTION } from '../registry/attribution.ts'
 import type { Fleet } from '../replicas/fleet.ts'
-import { type Closing, type Draft, extend } from '../store/operations.ts'
+import { type Closing, type Draft, extend, monoUs } from '../store/operations.ts'
 import { type AdmissionDeps, admit, encryptionHalf, signingHalf } from './admission.ts'
-import { observe } from './observe.ts'
+import { judge, reasonOf } from './judge.ts'
+import { opening } from './opening.ts'
 import type { Session } from './session.ts'
 
 export interface SessionsDeps extends AdmissionDeps {
@@ -31,8 +29,6 @@ export interface SessionsDeps extends AdmissionDeps {
   document: () => string
   log: (message: string, fields: Record<string, unknown>) => void
 }
-
-const monoUs = (): bigint => process.hrtime.bigint() / 1000n
 
 export class Sessions {
   readonly #deps: SessionsDeps
@@ -75,14 +71,9 @@ export class Sessions {
     if (session.action.type === 'read') return this.#read(session)
     const { limits } = this.#deps
     const fleet = this.#fleet(session)
-    try {
-      session.replica = await fleet.pool.acquire(limits.queue_ms, session.cancel.signal)
-    } catch (error) {
-      this.#forget(session)
-      throw error
-    }
     session.step('begin')
     try {
+      session.replica = await fleet.pool.acquire(limits.queue_ms, session.cancel.signal)
       await this.#enforce(session, fleet)
       await this.#openOnDisk(session)
     } catch (error) {
@@ -123,13 +114,12 @@ export class Sessions {
     const replica = session.replica!
     let closing: Closing
     try {
-      closing = await this.#judge(session, fleet, commit)
+      closing = await judge(session, fleet, commit, this.#deps)
     } catch (error) {
       return this.#refuse(session, commit.output_bytes, error)
     }
     try {
-      const closed = await this.#deps.ledger.close(closing, this.#deps.document(), (failure) => {
-        if (failure) return
+      const closed = await this.#deps.ledger.close(closing, () => {
         session.step('closed')
         void fleet.release(replica)
       })
@@ -163,7 +153,7 @@ export class Sessions {
   /** Closes what an earlier life of the embassy left open. */
   async recover(): Promise<number> {
     const left = await this.#deps.store.run('openSessions', undefined)
-    for (const { id, statements, document } of left) {
+    for (const { id, statements } of left) {
       const last = statements.at(-1)?.type
       if (last === 'request.received') {
         await this.#deps.store.run('dropSession', id)
@@ -175,10 +165,12 @@ export class Sessions {
         output_bytes: 0,
         reason: 'embassy.restarted',
       }
-      await this.#deps.ledger.close(
-        { session: id, statements, end: { kind: 'abort', abort }, egressOpenMs: 0 },
-        document,
-      )
+      await this.#deps.ledger.close({
+        session: id,
+        statements,
+        end: { kind: 'abort', abort },
+        egressOpenMs: 0,
+      })
       this.#deps.log('session closed after restart', { session: id })
     }
     return left.length
@@ -190,28 +182,7 @@ export class Sessions {
     session.sealedAt = monoUs()
     await clear(replica.activations)
     session.cancel.signal.throwIfAborted()
-    const now = Date.now()
-    session.statements = extend([], [session.received])
-    session.statements = extend(session.statements, [
-      {
-        type: 'seal.enforced',
-        ...reading,
-        egress_open_ms: replica.egressOpenMs,
-        generation: replica.generation,
-        image: fleet.workload.config.image,
-        policy: fleet.workload.config.seal_policy,
-        probes: {
-          age_ms: Math.max(0, now - replica.probes.atMs),
-          blocked: replica.probes.blocked,
-          reached: replica.probes.reached,
-        },
-        replica: replica.index,
-        sessions_before: replica.sessionsBefore,
-        sessions_overlapping: 0,
-        tenants: 1,
-      },
-      { type: 'input_key.revealed', to: 'relay' },
-    ])
+    session.statements = opening(session, replica, fleet.workload, reading)
     replica.sessionsBefore += 1
   }
 
@@ -231,82 +202,16 @@ export class Sessions {
   async #unwind(session: Session, fleet: Fleet): Promise<void> {
     session.step('unwound')
     this.#forget(session)
-    if (session.sealedAt > 0n) await fleet.release(session.replica!)
-    else fleet.retire(session.replica!, 'seal.failed')
-  }
-
-  async #judge(session: Session, fleet: Fleet, commit: Commit): Promise<Closing> {
-    const { limits, metering } = this.#deps
-    const { config } = fleet.workload
-    const replica = session.replica!
-    const drafts: Draft[] = []
-    let observation:
-      | Extract<Awaited<ReturnType<typeof observe>>, { kind: 'seen' }>['observation']
-      | undefined
-    if (config.activations === 'safetensors') {
-      const observed = await observe(
-        replica.activations,
-        limits.activations_ms,
-        config.image,
-        session.salt,
-      )
-      if (observed.kind === 'invalid')
-        throw new Refused(observed.reason, 'activations.invalid', observed.message)
-      if (observed.kind === 'seen') {
-        observation = observed.observation
-        drafts.push(observed.statement)
-      }
-    }
-    if (!observation && metering === 'required') throw missing(commit.status)
-    const checked = await fleet.check(replica)
-    const enforced = session.statements[1]!
-    if (enforced.type !== 'seal.enforced' || checked.ruleset_digest !== enforced.ruleset_digest)
-      throw new Refused(
-        'seal.breached',
-        'seal.breached',
-        'the firewall’s ruleset changed during the session',
-      )
-    return {
-      session: session.id,
-      statements: extend(session.statements, drafts),
-      end: {
-        kind: 'commit',
-        action: session.action as Exclude<Session['action'], { type: 'read' }>,
-        ...(session.action.type === 'write' && {
-          capability: `${session.authority}/${session.action.capability}`,
-        }),
-        attribution: ATTRIBUTION,
-        ...(observation && { observation }),
-        outputBytes: commit.output_bytes,
-        after: [
-          { type: 'seal.checked', ...checked },
-          {
-            type: 'output.committed',
-            output_bytes: commit.output_bytes,
-            output_digest: await contentDigest(session.salt, fromHex(commit.output_sha256)),
-            status: commit.status,
-          },
-          { type: 'seal.released', sealed_us: String(monoUs() - session.sealedAt) },
-          { type: 'response.released', to: 'gateway' },
-        ],
-      },
-      egressOpenMs: replica.egressOpenMs,
-    }
+    if (!session.replica) return
+    if (session.sealedAt > 0n) await fleet.release(session.replica)
+    else fleet.retire(session.replica, 'seal.failed')
   }
 
   /** The commit is refused: the output is withheld, the replica destroyed, and the receipt says why. */
   async #refuse(session: Session, outputBytes: number, error: unknown): Promise<never> {
     session.step('refused')
-    const refused = error instanceof Refused ? error : undefined
     const code = error instanceof SealedError ? error.code : 'internal.error'
-    const reason =
-      refused?.reason ??
-      (code === 'registry.full'
-        ? 'registry.refused'
-        : code === 'seal.failed'
-          ? 'seal.failed'
-          : 'internal.error')
-    const closed = await this.#closeAborted(session, reason, outputBytes)
+    const closed = await this.#closeAborted(session, reasonOf(error), outputBytes)
     const message =
       error instanceof SealedError ? error.message : 'an unexpected failure; see the embassy’s log'
     throw new SessionFailure(code, message, {
@@ -345,15 +250,12 @@ export class Sessions {
     }
     this.#deps.log('session aborted', { session: session.id, reason })
     try {
-      return await this.#deps.ledger.close(
-        {
-          session: session.id,
-          statements: session.statements,
-          end: { kind: 'abort', abort },
-          egressOpenMs: replica.egressOpenMs,
-        },
-        this.#deps.document(),
-      )
+      return await this.#deps.ledger.close({
+        session: session.id,
+        statements: session.statements,
+        end: { kind: 'abort', abort },
+        egressOpenMs: replica.egressOpenMs,
+      })
     } catch (error) {
       // The opening is durable: the next start closes it.
       this.#deps.log('abort not written yet', {
@@ -377,7 +279,7 @@ export class Sessions {
         end,
         egressOpenMs: 0,
       }
-      const closed = await this.#deps.ledger.close(closing, this.#deps.document())
+      const closed = await this.#deps.ledger.close(closing)
       return { kind: 'reading', reading: closed.reading!, receipt: closed.receipt }
     } finally {
       session.step('closed')
@@ -401,7 +303,7 @@ export class Sessions {
     const waiting = [...this.#open.values()].filter(
       (other) =>
         other.workload === session.workload &&
-        other.state === 'opened' &&
+        other.replica === undefined &&
         other.action.type !== 'read',
     ).length
     if (waiting >= this.#deps.limits.queue + fleet.pool.idle)
@@ -431,30 +333,6 @@ export class Sessions {
     this.#open.delete(session.id)
     if (session.nonce !== undefined) this.#nonces.delete(session.nonce)
   }
-}
-
-/** A commit that the embassy does not accept, and what the log says of it. */
-class Refused extends SealedError {
-  readonly reason: AbortReason
-
-  constructor(reason: AbortReason, code: SealedError['code'], message: string) {
-    super(code, message)
-    this.reason = reason
-  }
-}
-
-function missing(status: number): Refused {
-  if (status >= 400)
-    return new Refused(
-      'workload.failed',
-      'workload.failed',
-      `the workload answered ${status} and no activations: its answer is withheld`,
-    )
-  return new Refused(
-    'activations.missing',
-    'activations.missing',
-    'the workload handed over no activations: its answer is withheld',
-  )
 }
 
 const replayed = () =>

@@ -7,6 +7,7 @@ import {
   checkpointBody,
   type Leaf,
   SealedError,
+  type SessionLeaf,
   type Statement,
   type StatementType,
 } from '@sealed/protocol'
@@ -56,18 +57,30 @@ export interface Boot {
   restartCount: number
 }
 
-export type Closed =
-  | { statements: Statement[]; index: number; path: string[]; reading?: string }
-  | { error: { code: string; message: string } }
+/** A leaf on disk that no receipt was made for yet, and its path to the batch's root. */
+export interface Proof {
+  session: string
+  leaf: SessionLeaf
+  document: string
+  index: number
+  path: string[]
+}
 
 export interface ClosedBatch {
   body: string
   counter: bigint
-  closed: Closed[]
+  /** Closings that were refused, by session; the others are on disk. */
+  refused: Record<string, { code: string; message: string }>
+  /** What authorities read, by session. */
+  readings: Record<string, string>
+  proofs: Proof[]
 }
 
-export const stamp = () => ({
-  mono_us: String(process.hrtime.bigint() / 1000n),
+/** Monotonic time of this machine in microseconds, the same on every thread. */
+export const monoUs = (): bigint => process.hrtime.bigint() / 1000n
+
+const stamp = () => ({
+  mono_us: String(monoUs()),
   utc_ms: Date.now(),
 })
 
@@ -98,14 +111,13 @@ export class Operations {
   }
 
   /** Sets the log of this boot; a new one starts with a leaf that names where the previous one ended. */
-  openLog(boot: { origin: string; keySet: string }): { counter: bigint | undefined } {
+  openLog(boot: { origin: string; keySet: string }): void {
     checkRegistry(this.#sql)
     const known = this.#sql.get<{ id: number }>('SELECT id FROM logs WHERE origin = ?', boot.origin)
     const previous = this.#sql.get<{ origin: string; size: number; note: string | null }>(
       'SELECT origin, size, note FROM logs ORDER BY id DESC LIMIT 1',
     )
     const state = getMeta<string>(this.#sql, 'checkpoint.state')
-    const counter = getMeta<string>(this.#sql, 'checkpoint.counter')
     if (state !== undefined && state !== stateDigest(this.#sql).toString('hex'))
       throw new SealedError(
         'state.rollback',
@@ -133,7 +145,6 @@ export class Operations {
       this.#append(leaf)
       setMeta(this.#sql, 'checkpoint.state', stateDigest(this.#sql).toString('hex'))
     }
-    return { counter: counter === undefined ? undefined : BigInt(counter) }
   }
 
   /** Notes, before the TPM's counter exists, that this database is about to make it. */
@@ -143,6 +154,11 @@ export class Operations {
 
   counterIntended(): boolean {
     return getMeta(this.#sql, 'counter.intended') !== undefined
+  }
+
+  counter(): bigint | undefined {
+    const value = getMeta<string>(this.#sql, 'checkpoint.counter')
+    return value === undefined ? undefined : BigInt(value)
   }
 
   setCounter(value: bigint): void {
@@ -194,74 +210,104 @@ export class Operations {
     this.#sql.run('DELETE FROM nonces WHERE seen_ms < ?', Date.now() - NONCE_LIFETIME_MS)
   }
 
-  /** Durable point B for every session that finished meanwhile: registry, meters, leaves and one checkpoint intent. */
-  closeSessions(batch: { closings: Closing[]; boot: Boot }): ClosedBatch {
-    const leaves = batch.closings.map((closing) => {
+  /**
+   * Durable point B for every session that finished meanwhile: registry, meters, leaves and one checkpoint intent. It
+   * also proves what an earlier checkpoint could not.
+   */
+  closeSessions({ closings, boot }: { closings: Closing[]; boot: Boot }): ClosedBatch {
+    const refused: ClosedBatch['refused'] = {}
+    const readings: ClosedBatch['readings'] = {}
+    for (const closing of closings) {
       try {
-        return this.isolated(() => this.#close(closing, batch.boot.origin))
+        const reading = this.isolated(() => this.#close(closing, boot.origin))
+        if (reading !== undefined) readings[closing.session] = reading
       } catch (error) {
-        if (error instanceof SealedError)
-          return { error: { code: error.code, message: error.message } }
-        throw error
+        if (!(error instanceof SealedError)) throw error
+        refused[closing.session] = { code: error.code, message: error.message }
       }
-    })
+    }
+    return { ...this.#checkpoint(boot), refused, readings }
+  }
+
+  #checkpoint(boot: Boot): Pick<ClosedBatch, 'body' | 'counter' | 'proofs'> {
     const size = this.#size()
     const nodes = nodesOf(this.#sql, this.#log)
     const state = stateDigest(this.#sql)
-    const counter = BigInt(getMeta<string>(this.#sql, 'checkpoint.counter') ?? 0) + 1n
+    const counter = this.counter()! + 1n
     setMeta(this.#sql, 'checkpoint.state', state.toString('hex'))
-    setMeta(this.#sql, 'checkpoint.counter', String(counter))
-    const { origin, akName, resetCount, restartCount } = batch.boot
-    const treeRoot = Uint8Array.from(root(nodes, size))
+    this.setCounter(counter)
     const body = checkpointBody({
-      origin,
+      ...boot,
       size,
-      root: treeRoot,
+      root: Uint8Array.from(root(nodes, size)),
       state: Uint8Array.from(state),
       counter,
       utcMs: Date.now(),
-      akName,
-      resetCount,
-      restartCount,
     })
-    const closed = leaves.map((leaf): Closed => {
-      if ('error' in leaf) return leaf
-      const path = inclusionPath(nodes, leaf.index, size).map((node) => node.toString('base64url'))
-      return { ...leaf, path }
-    })
-    return { body, counter, closed }
+    const rows = this.#sql.all<{ idx: number; leaf: string; session: string; document: string }>(
+      'SELECT idx, leaf, session, document FROM leaves WHERE proven = 0 AND log = ? ORDER BY idx',
+      this.#log,
+    )
+    const proofs = rows.map(({ idx, leaf, session, document }) => ({
+      session,
+      leaf: JSON.parse(leaf) as SessionLeaf,
+      document,
+      index: idx,
+      path: inclusionPath(nodes, idx, size).map((node) => node.toString('base64url')),
+    }))
+    return { body, counter, proofs }
   }
 
-  #close({ session, statements, end, egressOpenMs }: Closing, origin: string) {
-    let drafts: Draft[]
-    let reading: string | undefined
-    if (end.kind === 'abort') drafts = [end.abort]
-    else if (end.kind === 'read') {
-      reading = canonicalize(read(this.#sql, end.authority, origin))
-      const digest = createHmac('sha256', end.salt)
-        .update(hash('sha256', reading, 'buffer'))
-        .digest('hex')
-      drafts = [
-        {
-          type: 'registry.read',
-          authority: end.authority,
-          reading_digest: digest,
-          registry_version: registryVersion(this.#sql),
-        },
-        { type: 'response.released', to: 'gateway' },
-      ]
-    } else drafts = [this.#apply(session, end), ...end.after]
+  /** Whether leaves of this boot wait for their receipts. */
+  unproven(): boolean {
+    return (
+      this.#sql.get('SELECT 1 FROM leaves WHERE proven = 0 AND log = ?', this.#log) !== undefined
+    )
+  }
+
+  /** Writes the leaf of one session, once: a session that is not open is refused. */
+  #close({ session, statements, end, egressOpenMs }: Closing, origin: string): string | undefined {
+    const open = this.#sql.get<{ document: string }>(
+      'SELECT document FROM sessions WHERE id = ?',
+      session,
+    )
+    if (!open)
+      throw new SealedError('session.aborted', 'this session is not open: it was closed before')
+    const { drafts, reading } = this.#drafts(session, end, origin)
+    const unmetered = end.kind === 'commit' && !end.observation
     cover(this.#sql, {
       sessions: end.kind === 'read' ? 0 : 1,
-      sessions_unmetered:
-        end.kind === 'abort' || (end.kind === 'commit' && !end.observation) ? 1 : 0,
-      output_bytes_unmetered: end.kind === 'commit' && !end.observation ? end.outputBytes : 0,
+      sessions_unmetered: unmetered || end.kind === 'abort' ? 1 : 0,
+      output_bytes_unmetered: unmetered ? end.outputBytes : 0,
       egress_open_ms: egressOpenMs,
     })
-    const whole = extend(statements, drafts)
-    const index = this.#append({ kind: 'session', session, statements: whole, version: 1 })
+    const leaf: SessionLeaf = {
+      kind: 'session',
+      session,
+      statements: extend(statements, drafts),
+      version: 1,
+    }
+    this.#append(leaf, { session, document: open.document })
     this.#sql.run('DELETE FROM sessions WHERE id = ?', session)
-    return { statements: whole, index, ...(reading !== undefined && { reading }) }
+    return reading
+  }
+
+  #drafts(
+    session: string,
+    end: Closing['end'],
+    origin: string,
+  ): { drafts: Draft[]; reading?: string } {
+    if (end.kind === 'abort') return { drafts: [end.abort] }
+    if (end.kind === 'commit') return { drafts: [this.#apply(session, end), ...end.after] }
+    const reading = canonicalize(read(this.#sql, end.authority, origin))
+    const content = hash('sha256', reading, 'buffer')
+    const statement: Draft = {
+      type: 'registry.read',
+      authority: end.authority,
+      reading_digest: createHmac('sha256', end.salt).update(content).digest('hex'),
+      registry_version: registryVersion(this.#sql),
+    }
+    return { drafts: [statement, { type: 'response.released', to: 'gateway' }], reading }
   }
 
   #apply(session: string, end: Extract<Closing['end'], { kind: 'commit' }>): Draft {
@@ -283,24 +329,37 @@ export class Operations {
     return this.#sql.get<{ size: number }>('SELECT size FROM logs WHERE id = ?', this.#log)!.size
   }
 
-  #append(leaf: Leaf): number {
+  /** Leaves that are no session's need no receipt. */
+  #append(leaf: Leaf, of?: { session: string; document: string }): void {
     const index = this.#size()
     const text = canonicalize(leaf)
     append(nodesOf(this.#sql, this.#log), index, Buffer.from(text))
-    this.#sql.run('INSERT INTO leaves (log, idx, leaf) VALUES (?, ?, ?)', this.#log, index, text)
+    this.#sql.run(
+      'INSERT INTO leaves (log, idx, leaf, session, document, proven) VALUES (?, ?, ?, ?, ?, ?)',
+      this.#log,
+      index,
+      text,
+      of?.session ?? null,
+      of?.document ?? null,
+      of ? 0 : 1,
+    )
     this.#sql.run('UPDATE logs SET size = ? WHERE id = ?', index + 1, this.#log)
-    return index
   }
 
   /** Keeps receipts and the checkpoint they share; what is lost of them in a power cut can be made again. */
-  keepReceipts(batch: { note: string; receipts: { session: string; receipt: string }[] }): void {
+  keepReceipts(batch: {
+    note: string
+    receipts: { session: string; index: number; receipt: string }[]
+  }): void {
     this.#sql.run('UPDATE logs SET note = ? WHERE id = ?', batch.note, this.#log)
-    for (const { session, receipt } of batch.receipts)
+    for (const { session, index, receipt } of batch.receipts) {
       this.#sql.run(
         'INSERT OR REPLACE INTO receipts (session, receipt) VALUES (?, ?)',
         session,
         receipt,
       )
+      this.#sql.run('UPDATE leaves SET proven = 1 WHERE log = ? AND idx = ?', this.#log, index)
+    }
   }
 
   receipt(session: string): string | undefined {

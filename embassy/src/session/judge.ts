@@ -1,0 +1,114 @@
+// Judges a commit before anything is written: activations collected, the firewall read back, and then what the log will
+// say. A commit that is not accepted is refused with the reason that the log gives for it.
+import {
+  type AbortReason,
+  type Code,
+  type Commit,
+  contentDigest,
+  fromHex,
+  type Limits,
+  SealedError,
+} from '@sealed/protocol'
+import { ATTRIBUTION } from '../registry/attribution.ts'
+import type { Fleet } from '../replicas/fleet.ts'
+import { type Closing, extend, monoUs } from '../store/operations.ts'
+import { type Observed, observe } from './observe.ts'
+import type { Session } from './session.ts'
+
+/** A commit that the embassy does not accept. */
+class Refused extends SealedError {
+  readonly reason: AbortReason
+
+  constructor(reason: AbortReason, code: Code, message: string) {
+    super(code, message)
+    this.reason = reason
+  }
+}
+
+/** What the log says of a commit that failed with `error`. */
+export function reasonOf(error: unknown): AbortReason {
+  if (error instanceof Refused) return error.reason
+  const code = error instanceof SealedError ? error.code : undefined
+  if (code === 'registry.full') return 'registry.refused'
+  return code === 'seal.failed' || code === 'seal.breached' ? code : 'internal.error'
+}
+
+/** The closing of a session whose output was committed to; throws when it must be withheld. */
+export async function judge(
+  session: Session,
+  fleet: Fleet,
+  commit: Commit,
+  deps: { limits: Limits; metering: 'required' | 'optional' },
+): Promise<Closing> {
+  const replica = session.replica!
+  const observed = await observeFor(session, fleet, commit.status, deps)
+  const checked = await fleet.check(replica)
+  const enforced = session.statements[1]!
+  if (enforced.type !== 'seal.enforced' || checked.ruleset_digest !== enforced.ruleset_digest)
+    throw new Refused(
+      'seal.breached',
+      'seal.breached',
+      'the firewall’s ruleset changed during the session',
+    )
+  const { action, authority } = session
+  if (action.type === 'read')
+    throw new SealedError('internal.error', 'a reading has no output to commit to')
+  return {
+    session: session.id,
+    statements: extend(session.statements, observed ? [observed.statement] : []),
+    end: {
+      kind: 'commit',
+      action,
+      ...(action.type === 'write' && { capability: `${authority}/${action.capability}` }),
+      attribution: ATTRIBUTION,
+      ...(observed && { observation: observed.observation }),
+      outputBytes: commit.output_bytes,
+      after: [
+        { type: 'seal.checked', ...checked },
+        {
+          type: 'output.committed',
+          output_bytes: commit.output_bytes,
+          output_digest: await contentDigest(session.salt, fromHex(commit.output_sha256)),
+          status: commit.status,
+        },
+        { type: 'seal.released', sealed_us: String(monoUs() - session.sealedAt) },
+        { type: 'response.released', to: 'gateway' },
+      ],
+    },
+    egressOpenMs: replica.egressOpenMs,
+  }
+}
+
+type Seen = Extract<Observed, { kind: 'seen' }>
+
+async function observeFor(
+  session: Session,
+  fleet: Fleet,
+  status: number,
+  { limits, metering }: { limits: Limits; metering: 'required' | 'optional' },
+): Promise<Seen | undefined> {
+  const { config } = fleet.workload
+  if (config.activations === 'safetensors') {
+    const observed = await observe(
+      session.replica!.activations,
+      limits.activations_ms,
+      config.image,
+      session.salt,
+    )
+    if (observed.kind === 'invalid')
+      throw new Refused(observed.reason, 'activations.invalid', observed.message)
+    if (observed.kind === 'seen') return observed
+  }
+  if (metering === 'optional') return undefined
+  if (status >= 400)
+    throw new Refused(
+      'workload.failed',
+      'workload.failed',
+      `the workload answered ${status} and no activations: its answer is withheld`,
+    )
+  throw new Refused(
+    'activations.missing',
+    'activations.missing',
+    'the workload handed over no activations: its answer is withheld',
+  )
+}
