@@ -45,13 +45,16 @@ export function relayClient(unix: UnixClient, outputBytes: number): RelayClient 
           body,
           signal,
         })
-        if (answer.header('content-type') === RPC_ERROR_TYPE)
-          throw await readRpcError(answer, signal)
+        if (isRelayError(answer)) throw await readRpcError(answer, signal)
         return readPlain(answer, await readAll(answer.body, outputBytes, signal))
       })
     },
   }
 }
+
+/** The type alone would let a workload speak as the relay; an answer that a workload wrote always has a receipt. */
+const isRelayError = (answer: UnixAnswer) =>
+  answer.header('content-type') === RPC_ERROR_TYPE && !answer.has(RPC_HEADERS.receipt)
 
 function readPlain(answer: UnixAnswer, body: Uint8Array): PlainAnswer {
   const receiptId = answer.header(RPC_HEADERS.receiptId) ?? ''

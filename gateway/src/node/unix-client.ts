@@ -19,6 +19,7 @@ export interface UnixAnswer {
   status: number
   /** A header's one value; undefined when it is absent or came more than once. */
   header(name: string): string | undefined
+  has(name: string): boolean
   body: Readable
 }
 
@@ -68,6 +69,7 @@ export class UnixClient {
           const value = answer.headers[name]
           return typeof value === 'string' ? value : undefined
         },
+        has: (name) => answer.headers[name] !== undefined,
         body: answer.body,
       }
     } catch (cause) {
