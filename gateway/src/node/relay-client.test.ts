@@ -290,20 +290,28 @@ describe('what the relay answers', () => {
 
   it('is an error where it says so, and a workload’s answer where it only looks like one', async () => {
     const error = { code: 'queue.full', message: 'full', retry_after_ms: 1_500 }
-    let type = RPC_ERROR_TYPE
+    let headers: Record<string, string> = {
+      'content-type': RPC_ERROR_TYPE,
+      'sealed-receipt-id': ID,
+    }
     const { port } = await start({
       relay: (request, response) => {
         request.resume()
-        response.writeHead(503, { ...receipted('cmVj'), 'content-type': type })
-        response.end(JSON.stringify({ error }))
+        response.writeHead(503, headers).end(JSON.stringify({ error }))
       },
     })
     const refused = await plain(port)
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2'])
     expect(await refused.json()).toMatchObject({ error: { code: 'queue.full' } })
-    type = 'application/json'
-    const answered = await plain(port)
-    expect([answered.status, answered.headers.get('sealed-workload-status')]).toEqual([424, '503'])
+    for (const type of ['application/json', RPC_ERROR_TYPE]) {
+      headers = { ...receipted('cmVj'), 'content-type': type }
+      const answered = await plain(port)
+      expect([answered.status, answered.headers.get('sealed-workload-status')]).toEqual([
+        424,
+        '503',
+      ])
+      expect(answered.headers.has('retry-after')).toBe(false)
+    }
   })
 
   it.each([
