@@ -16,7 +16,7 @@ export default defineConfig({
         plugins: [cloudflareTest({ miniflare: { compatibilityDate: '2026-10-01' } })],
         test: {
           name: 'workerd',
-          include: ['protocol/src/**/*.test.ts', 'gateway/src/**/*.neutral.test.ts'],
+          include: ['protocol/src/**/*.test.ts', '{gateway,client}/src/**/*.neutral.test.ts'],
           testTimeout: 60_000,
         },
       },

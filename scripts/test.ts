@@ -72,7 +72,7 @@ function judgeSkip(status: string, fullName: string): void {
 }
 
 stage('lint', 'biome', ['check', '--error-on-warnings', '.'])
-for (const project of ['.', 'protocol', 'gateway'])
+for (const project of ['.', 'protocol', 'gateway', 'client'])
   stage(`types of ${project}`, 'tsc', ['-p', project])
 tests('unit', ['node', 'workerd'])
 tests('end-to-end', ['e2e'])
