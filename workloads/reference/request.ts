@@ -1,0 +1,63 @@
+// What a completion request asks of the demo model, checked: members that change the answer are honoured or refused,
+// never ignored.
+import { RequestError } from '../server/openai-server.ts'
+
+export interface CompletionRequest {
+  /** The last user message, or the text prompt. */
+  prompt: string
+  maxTokens: number
+  temperature: number
+  seed: number
+  stream: boolean
+  includeUsage: boolean
+}
+
+const bad = (param: string, message: string) =>
+  new RequestError(400, 'invalid_value', `${param}: ${message}`, param)
+
+export function parseRequest(body: Record<string, unknown>, chat: boolean): CompletionRequest {
+  const options = body.stream_options as { include_usage?: unknown } | undefined
+  return {
+    prompt: chat ? lastUserMessage(body.messages) : text(body.prompt, 'prompt'),
+    maxTokens: number(body, ['max_completion_tokens', 'max_tokens'], 64, 1, 4096),
+    temperature: number(body, ['temperature'], 0, 0, 2),
+    seed: number(body, ['seed'], 1, 0, 2 ** 32 - 1),
+    stream: body.stream === true,
+    includeUsage: options?.include_usage === true,
+  }
+}
+
+/** The model answers single questions: what came before the last one is not part of its prompt. */
+function lastUserMessage(messages: unknown): string {
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw bad('messages', 'must be a list of messages')
+  const last = messages.findLast(
+    (message) => (message as { role?: unknown } | null)?.role === 'user',
+  ) as { content?: unknown } | undefined
+  if (!last) throw bad('messages', 'must hold a message of the user')
+  const { content } = last
+  if (!Array.isArray(content)) return text(content, 'messages')
+  return content.map((part) => text((part as { text?: unknown } | null)?.text, 'messages')).join('')
+}
+
+function text(value: unknown, param: string): string {
+  if (typeof value !== 'string') throw bad(param, 'must be text')
+  return value
+}
+
+function number(
+  body: Record<string, unknown>,
+  names: string[],
+  fallback: number,
+  least: number,
+  most: number,
+): number {
+  for (const name of names) {
+    const value = body[name]
+    if (value === undefined || value === null) continue
+    if (typeof value !== 'number' || !(value >= least && value <= most))
+      throw bad(name, `must lie between ${least} and ${most}`)
+    return value
+  }
+  return fallback
+}

@@ -1,0 +1,33 @@
+// Reads the model's weights: one safetensors file of F16 tensors, widened to 32-bit floats once, at start.
+import { readFileSync } from 'node:fs'
+
+export type Weights = (name: string) => Float32Array
+
+/** Opens `path`; the returned function gives a tensor by name and throws where there is none. */
+export function loadWeights(path: string): Weights {
+  const file = readFileSync(path)
+  const start = 8 + Number(file.readBigUInt64LE(0))
+  const header = JSON.parse(file.toString('utf8', 8, start)) as Record<
+    string,
+    { dtype: string; data_offsets: [number, number] }
+  >
+  return (name) => {
+    const entry = header[name]
+    if (entry?.dtype !== 'F16') throw new Error(`${path} holds no F16 tensor ${name}`)
+    const [from, to] = entry.data_offsets
+    return widen(file.subarray(start + from, start + to))
+  }
+}
+
+function widen(bytes: Buffer): Float32Array {
+  const out = new Float32Array(bytes.length / 2)
+  for (let i = 0; i < out.length; i++) {
+    const bits = bytes.readUInt16LE(2 * i)
+    const exponent = (bits >> 10) & 31
+    const fraction = bits & 1023
+    const magnitude =
+      exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25)
+    out[i] = bits & 0x8000 ? -magnitude : magnitude
+  }
+  return out
+}
