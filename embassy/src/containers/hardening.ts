@@ -10,6 +10,8 @@ export const INSTANCE_LABEL = 'sealed.instance'
 export const ACTIVATIONS_MOUNT = '/activations'
 
 const TMP_BYTES = 16 * 1024 * 1024
+// The engine gives the mount the mode that the image's own directory has, so only the owner counts.
+const TMP_OWNER = 'mode=1777,uid=64102,gid=64102'
 const PAUSE_MEMORY_BYTES = 16 * 1024 * 1024
 const PAUSE_PIDS = 8
 
@@ -88,7 +90,7 @@ export const workloadOptions = (spec: WorkloadSpec): ContainerCreateOptions => (
   HostConfig: {
     ...hardened(spec),
     NetworkMode: `container:${spec.pause}`,
-    Tmpfs: { '/tmp': `rw,noexec,nosuid,nodev,size=${TMP_BYTES},mode=1777` },
+    Tmpfs: { '/tmp': `rw,noexec,nosuid,nodev,size=${TMP_BYTES},${TMP_OWNER}` },
     Mounts: spec.activations
       ? [
           {
