@@ -39,17 +39,20 @@ export interface PlainAnswer {
   receipt: string
 }
 
+/** A sealed answer under way: the receipt's id is known before anything is revealed. */
+export interface SealedAnswer {
+  receiptId: string
+  /** Errors when it is cut. */
+  body: ReadableStream<Uint8Array>
+}
+
 /**
  * The relay, which does the sessions. A call throws a `SessionFailure`, with the receipt where a session was ended by
  * the failure; once its signal is aborted the relay's request is given up at once.
  */
 export interface RelayClient {
-  /** Sends the envelope's bytes as received; the stream is the sealed answer and errors when it is cut. */
-  sealed(call: {
-    caller: string
-    envelope: Uint8Array
-    signal: AbortSignal
-  }): Promise<ReadableStream<Uint8Array>>
+  /** Sends the envelope's bytes as received. */
+  sealed(call: { caller: string; envelope: Uint8Array; signal: AbortSignal }): Promise<SealedAnswer>
   /** A whole session, buffered: resolves once the workload's answer is committed and has its receipt. */
   plain(call: PlainCall): Promise<PlainAnswer>
 }

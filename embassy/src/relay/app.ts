@@ -1,7 +1,7 @@
 // The relay's socket, which only the gateway opens: `/sealed` and `/plain`.
-import { RELAY_PATHS, RPC_HEADERS, SealedError, toRpcError } from '@sealed/protocol'
+import { RELAY_PATHS, RPC_ERROR_TYPE, RPC_HEADERS, SealedError, toRpcError } from '@sealed/protocol'
 import { Hono } from 'hono'
-import { PLAIN_ERROR_TYPE, plainDoor } from './plain-door.ts'
+import { plainDoor } from './plain-door.ts'
 import type { SessionDeps } from './run-session.ts'
 import { sealedDoor } from './sealed-door.ts'
 
@@ -10,7 +10,7 @@ export function relayDoors(deps: SessionDeps): Hono {
   app.onError((error, c) => {
     const status = error instanceof SealedError && error.remedy === 'request' ? 400 : 503
     if (!(error instanceof SealedError)) console.error(error)
-    return c.json(toRpcError(error), status, { 'content-type': PLAIN_ERROR_TYPE })
+    return c.json(toRpcError(error), status, { 'content-type': RPC_ERROR_TYPE })
   })
   app.post(RELAY_PATHS.sealed, async (c) => {
     const caller = c.req.header(RPC_HEADERS.caller) ?? ''

@@ -1,10 +1,14 @@
 // The plain door: an ordinary request that the gateway saw in clear. The answer is held until it is committed, then
 // given with its receipt and the salt under which its contents were digested.
 import { createHash } from 'node:crypto'
-import { fromRpcError, RPC_HEADERS, SealedError, toRpcError } from '@sealed/protocol'
+import {
+  fromRpcError,
+  RPC_ERROR_TYPE,
+  RPC_HEADERS,
+  SealedError,
+  toRpcError,
+} from '@sealed/protocol'
 import { runSession, type SessionDeps } from './run-session.ts'
-
-export const PLAIN_ERROR_TYPE = 'application/vnd.sealed-error+json'
 
 export interface PlainRequest {
   caller: string
@@ -49,7 +53,7 @@ export async function plainDoor(
     })
   } catch (error) {
     const failure = fromRpcError(toRpcError(error))
-    const headers: Record<string, string> = { 'content-type': PLAIN_ERROR_TYPE }
+    const headers: Record<string, string> = { 'content-type': RPC_ERROR_TYPE }
     if (failure.receipt !== undefined) headers[RPC_HEADERS.receiptId] = session
     return Response.json(toRpcError(error), {
       status: failure.receipt === undefined ? 503 : 424,

@@ -12,6 +12,7 @@ import {
   parseEnvelope,
   RESPONSE_TYPE,
   ResponseWriter,
+  RPC_HEADERS,
   type RpcError,
   SealedError,
   sha256Hex,
@@ -73,7 +74,7 @@ export async function sealedDoor(
   return new Response(
     writer.readable(() => gone.abort(new SealedError('session.aborted', 'the client left'))),
     {
-      headers: { 'content-type': RESPONSE_TYPE },
+      headers: { 'content-type': RESPONSE_TYPE, [RPC_HEADERS.receiptId]: session },
     },
   )
 }

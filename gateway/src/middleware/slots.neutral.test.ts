@@ -77,8 +77,10 @@ describe('slots', () => {
     const { app } = fakeApp({
       limits: { callerRequests: 1 },
       relay: {
-        sealed: async () =>
-          new ReadableStream({ start: (controller) => void sources.push(controller) }),
+        sealed: async () => ({
+          receiptId: ID,
+          body: new ReadableStream({ start: (controller) => void sources.push(controller) }),
+        }),
       },
     })
     const { body } = await envelope()
@@ -117,7 +119,9 @@ describe('slots', () => {
 
   it('let nothing of a stream leave before it is wanted', async () => {
     const parts = [Uint8Array.of(1), Uint8Array.of(2)]
-    const { app } = fakeApp({ relay: { sealed: async () => streamOf(...parts) } })
+    const { app } = fakeApp({
+      relay: { sealed: async () => ({ receiptId: ID, body: streamOf(...parts) }) },
+    })
     const { body } = await envelope()
     const response = await app.request(
       '/v1/sealed',

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { ENVELOPE_TYPE, RESPONSE_TYPE, RPC_ERROR_TYPE } from '@sealed/protocol'
+import { ENVELOPE_TYPE, RPC_ERROR_TYPE } from '@sealed/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { abortedReceipt, chat, envelope, ID, SALT } from '../test-support/fakes.ts'
 import {
   dial,
   postHead,
   readToEnd,
+  SEALED_HEAD,
   settled,
   startWorld,
   until,
@@ -66,7 +67,7 @@ describe('what the relay is asked', () => {
       relay: async (request, response) => {
         caller = request.headers['sealed-caller']
         for await (const part of request) seen += part
-        response.writeHead(200, { 'content-type': RESPONSE_TYPE })
+        response.writeHead(200, SEALED_HEAD)
         response.end('frames')
       },
     })
@@ -125,7 +126,7 @@ describe('a client that goes', () => {
         response.on('close', () => open--)
         request.resume()
         if (!head) return
-        const type = path === '/v1/sealed' ? { 'content-type': RESPONSE_TYPE } : receipted('cmVj')
+        const type = path === '/v1/sealed' ? SEALED_HEAD : receipted('cmVj')
         response.writeHead(200, type).write('{')
       },
     })
@@ -157,7 +158,7 @@ describe('a client that reads slowly', () => {
     const { port } = await start({
       relay: async (request, response) => {
         request.resume()
-        response.writeHead(200, { 'content-type': RESPONSE_TYPE })
+        response.writeHead(200, SEALED_HEAD)
         for (; sent < TOTAL; sent++)
           if (!response.write(CHUNK))
             await new Promise((resolve) => response.once('drain', resolve))
@@ -178,7 +179,7 @@ describe('a client that reads slowly', () => {
       relay: async (request, response) => {
         upstream = response
         request.resume()
-        response.writeHead(200, { 'content-type': RESPONSE_TYPE })
+        response.writeHead(200, SEALED_HEAD)
         for (; sent < TOTAL; sent++)
           if (!response.write(CHUNK))
             await new Promise((resolve) => response.once('drain', resolve))
@@ -200,7 +201,7 @@ describe('a relay that dies', () => {
       relay: (request, response) => {
         request.resume()
         upstream = response
-        response.writeHead(200, { 'content-type': RESPONSE_TYPE })
+        response.writeHead(200, SEALED_HEAD)
         response.write('some frames')
       },
     })

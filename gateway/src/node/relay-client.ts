@@ -13,6 +13,8 @@ import { readRpcError } from './embassy-client.ts'
 import { readAll, type UnixAnswer, type UnixClient, UnixFailure } from './unix-client.ts'
 import { webStream } from './web-stream.ts'
 
+const RECEIPT_ID = /^[0-9a-f]{32}$/
+
 /** `outputBytes` bounds a workload's buffered answer. */
 export function relayClient(unix: UnixClient, outputBytes: number): RelayClient {
   return {
@@ -25,8 +27,9 @@ export function relayClient(unix: UnixClient, outputBytes: number): RelayClient 
           body: envelope,
           signal,
         })
-        if (answer.status === 200 && answer.header('content-type') === RESPONSE_TYPE)
-          return webStream(answer.body)
+        const receiptId = answer.header(RPC_HEADERS.receiptId) ?? ''
+        const sealed = answer.status === 200 && answer.header('content-type') === RESPONSE_TYPE
+        if (sealed && RECEIPT_ID.test(receiptId)) return { receiptId, body: webStream(answer.body) }
         throw await readRpcError(answer, signal)
       })
     },
@@ -61,7 +64,7 @@ function readPlain(answer: UnixAnswer, body: Uint8Array): PlainAnswer {
   const salt = answer.header(RPC_HEADERS.salt) ?? ''
   const receipt = answer.header(RPC_HEADERS.receipt) ?? ''
   const receipted =
-    /^[0-9a-f]{32}$/.test(receiptId) &&
+    RECEIPT_ID.test(receiptId) &&
     /^[A-Za-z0-9_-]{43}$/.test(salt) &&
     /^[A-Za-z0-9_-]+$/.test(receipt) &&
     receipt.length <= MAX_RECEIPT_CHARS

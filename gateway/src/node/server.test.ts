@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { ENVELOPE_TYPE, RESPONSE_TYPE } from '@sealed/protocol'
+import { ENVELOPE_TYPE } from '@sealed/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { chat, envelope, ID, SALT } from '../test-support/fakes.ts'
 import {
@@ -7,6 +7,7 @@ import {
   exchange,
   postHead,
   readToEnd,
+  SEALED_HEAD,
   startWorld,
   until,
   type World,
@@ -149,7 +150,7 @@ describe('slow requests', () => {
       server,
       relay: (request, response) => {
         request.resume()
-        response.writeHead(200, { 'content-type': RESPONSE_TYPE }).write('first ')
+        response.writeHead(200, SEALED_HEAD).write('first ')
         finish = () => response.end('last')
       },
     })

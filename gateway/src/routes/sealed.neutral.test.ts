@@ -23,11 +23,14 @@ describe('POST /v1/sealed', () => {
       relay: {
         sealed: async (call) => {
           seen = call
-          return new ReadableStream({
-            start: (controller) => {
-              source = controller
-            },
-          })
+          return {
+            receiptId: ID,
+            body: new ReadableStream({
+              start: (controller) => {
+                source = controller
+              },
+            }),
+          }
         },
       },
     })
@@ -36,6 +39,7 @@ describe('POST /v1/sealed', () => {
     expect(response.headers.get('content-type')).toBe(RESPONSE_TYPE)
     expect(response.headers.get('cache-control')).toBe('no-store')
     expect(response.headers.get('x-accel-buffering')).toBe('no')
+    expect(response.headers.get('sealed-receipt-id')).toBe(ID)
     expect(seen).toMatchObject({ caller: 'anonymous', envelope: utf8(good) })
     const reader = response.body!.getReader()
     for (const part of [Uint8Array.of(1), Uint8Array.of(2, 3)]) {
@@ -51,13 +55,16 @@ describe('POST /v1/sealed', () => {
       relay: {
         sealed: async () => {
           let sent = false
-          return new ReadableStream({
-            pull(controller) {
-              if (sent) controller.error(new Error('cut'))
-              else controller.enqueue(Uint8Array.of(1))
-              sent = true
-            },
-          })
+          return {
+            receiptId: ID,
+            body: new ReadableStream({
+              pull(controller) {
+                if (sent) controller.error(new Error('cut'))
+                else controller.enqueue(Uint8Array.of(1))
+                sent = true
+              },
+            }),
+          }
         },
       },
     })
@@ -188,12 +195,14 @@ describe('POST /v1/sealed', () => {
     let cancelled = false
     const { app } = fakeApp({
       relay: {
-        sealed: async () =>
-          new ReadableStream({
+        sealed: async () => ({
+          receiptId: ID,
+          body: new ReadableStream({
             cancel() {
               cancelled = true
             },
           }),
+        }),
       },
     })
     const response = await app.request('/v1/sealed', sealed(good))

@@ -24,14 +24,19 @@ export const sealed = (deps: Deps, clock: () => number) =>
       const { signal } = c.req.raw
       signal.throwIfAborted()
       c.set('sent', true)
-      const answer = await deps.relay.sealed({ caller: c.get('caller'), envelope, signal })
+      const { body, receiptId } = await deps.relay.sealed({
+        caller: c.get('caller'),
+        envelope,
+        signal,
+      })
       const release = c.get('holdSlot')()
       signal.addEventListener('abort', release, { once: true })
       const { cutOff } = deps
-      return c.body(watched(answer, release, cutOff && (() => cutOff(c))), 200, {
+      return c.body(watched(body, release, cutOff && (() => cutOff(c))), 200, {
         'content-type': RESPONSE_TYPE,
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
+        'sealed-receipt-id': receiptId,
       })
     })
     .all('/', notAllowed('POST'))

@@ -65,7 +65,7 @@ export function fakeApp(parts: Parts = {}) {
       ...parts.embassy,
     },
     relay: {
-      sealed: async () => streamOf(utf8('sealed'), utf8(' answer')),
+      sealed: async () => ({ receiptId: ID, body: streamOf(utf8('sealed'), utf8(' answer')) }),
       plain: async (call) => {
         calls.push(call)
         return ANSWER

@@ -12,13 +12,14 @@ import {
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { RESPONSE_TYPE } from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import type { GatewayLimits } from '../deps.ts'
 import { embassyClient } from '../node/embassy-client.ts'
 import { relayClient } from '../node/relay-client.ts'
 import { cutOff, incomingBody, type ServerLimits, startServer } from '../node/server.ts'
 import { UnixClient } from '../node/unix-client.ts'
-import { STATUS } from './fakes.ts'
+import { ID, STATUS } from './fakes.ts'
 
 export interface World {
   port: number
@@ -148,3 +149,6 @@ export async function settled(value: () => number): Promise<number> {
   }
   return last
 }
+
+/** Head of a sealed answer, as the relay sends it. */
+export const SEALED_HEAD = { 'content-type': RESPONSE_TYPE, 'sealed-receipt-id': ID }
