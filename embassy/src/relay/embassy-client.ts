@@ -2,6 +2,7 @@
 import {
   type Abort,
   abortedSchema,
+  type Code,
   type Commit,
   committedSchema,
   fromRpcError,
@@ -11,6 +12,7 @@ import {
   parseRpc,
   type Revealed,
   revealedSchema,
+  SealedError,
 } from '@sealed/protocol'
 import { Pool } from 'undici'
 
@@ -28,35 +30,55 @@ export class EmbassyClient {
   }
 
   async open(request: OpenRequest): Promise<Opened> {
-    return parseRpc(openedSchema, await this.#post('/sessions', request), 'opened')
+    return parseRpc(
+      openedSchema,
+      await this.#post('/sessions', request, 'embassy.unavailable'),
+      'opened',
+    )
   }
 
   async reveal(session: string): Promise<Revealed> {
-    return parseRpc(revealedSchema, await this.#post(`/sessions/${session}/reveal`, {}), 'revealed')
+    return parseRpc(
+      revealedSchema,
+      await this.#post(`/sessions/${session}/reveal`, {}, 'session.aborted'),
+      'revealed',
+    )
   }
 
   async commit(session: string, commit: Commit): Promise<string> {
     return parseRpc(
       committedSchema,
-      await this.#post(`/sessions/${session}/commit`, commit),
+      await this.#post(`/sessions/${session}/commit`, commit, 'session.aborted'),
       'committed',
     ).receipt
   }
 
   /** Ends a session early; the receipt, where something had been revealed. */
   async abort(session: string, abort: Abort): Promise<string | undefined> {
-    return parseRpc(abortedSchema, await this.#post(`/sessions/${session}/abort`, abort), 'aborted')
-      .receipt
+    return parseRpc(
+      abortedSchema,
+      await this.#post(`/sessions/${session}/abort`, abort, 'session.aborted'),
+      'aborted',
+    ).receipt
   }
 
-  async #post(path: string, body: unknown): Promise<unknown> {
-    const { statusCode, body: answer } = await this.#pool.request({
-      path,
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    })
-    const value: unknown = await answer.json()
+  async #post(path: string, body: unknown, lost: Code): Promise<unknown> {
+    let statusCode: number
+    let value: unknown
+    try {
+      const answer = await this.#pool.request({
+        path,
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      statusCode = answer.statusCode
+      value = await answer.body.json()
+    } catch (cause) {
+      throw new SealedError(lost, 'the embassy does not answer; it is being started again', {
+        cause,
+      })
+    }
     if (statusCode !== 200) throw fromRpcError(value)
     return value
   }
