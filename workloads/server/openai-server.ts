@@ -1,7 +1,7 @@
 // The HTTP surface that all workloads here share: OpenAI's paths over node:http, one request at a time, bounded, with
 // OpenAI-shaped errors. What an answer says is the workload's own business.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { reachReport } from './reach.ts'
+import { reachReport, tryWhileIdle } from './reach.ts'
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -35,11 +35,16 @@ export interface Workload {
 /** Serves a workload; the caller listens and closes. */
 export function openAiServer(workload: Workload): Server {
   let turn: Promise<void> = Promise.resolve()
+  let waiting = 0
+  tryWhileIdle(() => waiting > 0)
   return createServer((request, response) => {
     const left = new AbortController()
     response.once('close', () => left.abort())
     answer(workload, request, response, left.signal, (work) => {
-      const mine = turn.then(work)
+      waiting += 1
+      const mine = turn.then(work).finally(() => {
+        waiting -= 1
+      })
       turn = mine.catch(() => undefined)
       return mine
     }).catch((error: unknown) => fail(response, error))

@@ -54,10 +54,11 @@ function reaches(json: unknown): Reach[] {
   const metadata = at(json, 'metadata')
   if (typeof metadata !== 'object' || metadata === null) return []
   return Object.entries(metadata)
-    .filter(([name]) => name.startsWith('reach_'))
+    .filter(([name]) => /^(?:idle|reach)_/.test(name))
     .map(([name, said]) => ({
-      name: name.slice('reach_'.length),
+      name: name.slice(name.indexOf('_') + 1),
       said: typeof said === 'string' ? said : JSON.stringify(said),
+      sealed: name.startsWith('reach_'),
     }))
 }
 

@@ -14,11 +14,16 @@ export interface Story {
   line(label: string, text: string): void
 }
 
-/** What the workload says of a try to reach the outside: a member `reach_<address>:<port>` of its answer's metadata. */
+/**
+ * What the workload says of a try to reach the outside: members `reach_<address>:<port>` (under the seal) and
+ * `idle_<address>:<port>` (the last one before it) of its answer's metadata.
+ */
 export interface Reach {
   name: string
   /** `reached`, or why not. */
   said: string
+  /** Whether it was tried under the seal. */
+  sealed: boolean
 }
 
 const SILENT: Story = {
@@ -82,12 +87,19 @@ function receiptLines(receipt: Receipt, reached: readonly Reach[], paint: Paint)
   for (const statement of receipt.leaf.statements) {
     const line = statementLine(statement, paint)
     if (line) lines.push(line)
+    if (statement.type === 'request.received')
+      lines.push(...reached.filter(({ sealed }) => !sealed).map(idleLine))
     if (statement.type === 'input_key.revealed')
-      lines.push(...reached.map((reach) => reachLine(reach, paint)))
+      lines.push(...reached.filter(({ sealed }) => sealed).map((reach) => reachLine(reach, paint)))
   }
   lines.push(['receipt', `${receipt.leaf.session}, leaf ${receipt.index} of the log`])
   return lines
 }
+
+const idleLine = ({ name, said }: Reach): Line => [
+  'before',
+  `the seal, ${plainLine(name)} was ${plainLine(said)}, says the workload`,
+]
 
 function reachLine({ name, said }: Reach, paint: Paint): Line {
   if (said === 'reached') return ['reached', paint('red', `${plainLine(name)}, says the workload`)]
