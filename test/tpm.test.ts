@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openTpm, type Quote, type Tpm } from '../embassy/src/tpm/index.ts'
 import type { SoftwareTpm } from '../scripts/world/tpm.ts'
+import { pcrFile } from './support/check-quote.ts'
 import { kill, type Lab, openLab, run, tpm2 } from './support/software-tpm.ts'
 
 let lab: Lab
@@ -59,36 +60,6 @@ async function verifyByHand(quote: Quote, certificate: Uint8Array): Promise<bool
   raw.set(s, 64 - s.length)
   return crypto.subtle.verify(algorithm, imported, raw, bytes(quote.attest))
 }
-/**
- * PCR values as `tpm2_quote -o` leaves them: TPML_PCR_SELECTION, then TPML_DIGESTs of eight, all in host
- * layout. The tool's plainer form (`-l`) fails in 5.4 for eight PCRs and more.
- */
-function pcrFile(pcrs: readonly number[], values: Buffer): Buffer {
-  const selection = Buffer.alloc(4 + 16 * 8)
-  selection.writeUInt32LE(1, 0)
-  selection.writeUInt16LE(0x000b, 4)
-  selection.writeUInt8(3, 6)
-  selection.writeUIntLE(
-    pcrs.reduce((bits, pcr) => bits | (1 << pcr), 0),
-    7,
-    3,
-  )
-  const lists: Buffer[] = []
-  for (let first = 0; first < pcrs.length; first += 8) {
-    const count = Math.min(8, pcrs.length - first)
-    const list = Buffer.alloc(4 + 8 * 66)
-    list.writeUInt32LE(count, 0)
-    for (let i = 0; i < count; i++) {
-      list.writeUInt16LE(32, 4 + 66 * i)
-      list.set(values.subarray(32 * (first + i), 32 * (first + i + 1)), 6 + 66 * i)
-    }
-    lists.push(list)
-  }
-  const number = Buffer.alloc(4)
-  number.writeUInt32LE(lists.length)
-  return Buffer.concat([selection, number, ...lists])
-}
-
 const bytes = (value: Uint8Array) => new Uint8Array(value)
 
 describe.each(['ecdsa-p256', 'rsassa-2048'] as const)('a %s attestation key', (algorithm) => {
