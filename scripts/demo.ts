@@ -35,7 +35,7 @@ async function down(): Promise<void> {
 
 /** Runs the command line a person would type, shows what it shows, and returns its exit code. */
 function sealed(...args: string[]): Promise<number> {
-  say(`\n$ sealed ${args.filter((arg) => !arg.startsWith(state)).join(' ')}`)
+  X
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [SEALED, ...args], {
       stdio: ['ignore', 'inherit', 'inherit'],
@@ -63,10 +63,8 @@ async function demo(): Promise<void> {
     authorityFile,
     '--json',
   ])
-  const { id, name, public_key } = JSON.parse(made) as {
-    id: string
-    name: string
-    public_key: string
+  const { authority } = JSON.parse(made) as {
+    authority: { id: string; name: string; public_key: string }
   }
   const outside = await startOutside({ id: randomBytes(3).toString('hex') })
   undo.push(() => outside.stop())
@@ -75,7 +73,7 @@ async function demo(): Promise<void> {
     state,
     {
       workload: 'reference',
-      authorities: [{ id, name, public_key }],
+      authorities: [authority],
       egress: [target],
       env: { PROBE_TARGETS: `tcp:${target.address}:${target.port}` },
     },
@@ -102,7 +100,7 @@ async function demo(): Promise<void> {
     meters: { capability: string; millionths: number }[]
   }
   const meter = (capability: string) =>
-    reading.meters.find((row) => row.capability === `${id}/${capability}`)?.millionths
+    reading.meters.find((row) => row.capability === `${authority.id}/${capability}`)?.millionths
   say(`\n${FIRST} ${meter(FIRST)! / 1e6}, ${SECOND} ${meter(SECOND)! / 1e6}`)
   if (meter(FIRST) !== 1_000_000)
     throw new Error(`${FIRST} should have been used to the extent of exactly 1.0`)
