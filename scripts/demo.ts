@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { REPOSITORY } from './instance/paths.ts'
 import { up } from './up.ts'
@@ -35,7 +35,10 @@ async function down(): Promise<void> {
 
 /** Runs the command line a person would type, shows what it shows, and returns its exit code. */
 function sealed(...args: string[]): Promise<number> {
-  X
+  const shown = args.map((arg) =>
+    arg.startsWith(state) ? basename(arg) : arg.includes(' ') ? `'${arg}'` : arg,
+  )
+  say(`\n$ sealed ${shown.join(' ')}`)
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [SEALED, ...args], {
       stdio: ['ignore', 'inherit', 'inherit'],
