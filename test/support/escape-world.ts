@@ -35,6 +35,9 @@ export const FAR = {
   metadata: { 4: '169.254.169.254', 6: 'fd20:ce::254' },
 } as const
 
+/** The machine's own address on its link to them. */
+const NEAR = { 4: '198.18.240.1', 6: 'fd5e:a1ed:e::1' } as const
+
 /** The widest list there is: while not sealed, the workload may call everybody. */
 export const OPEN_TO_ALL: readonly EgressRule[] = ['0.0.0.0/0', '::/0'].flatMap((address) =>
   (['tcp', 'udp'] as const).map((protocol) => ({ address, protocol, port: PORT })),
@@ -49,42 +52,37 @@ export interface Stage {
   readonly host: Agent
   /** A process with the relay's user on the machine. */
   readonly relay: Agent
-  readonly pauseImage: string
-  /** Makes another replica, sealed, without an agent. */
-  place(
-    replica: number,
-    egress: readonly EgressRule[],
-  ): Promise<{ pause: string; link: ReplicaLink }>
+  /** Makes another replica, sealed, with nobody in it. */
+  place(replica: number, egress: readonly EgressRule[]): Promise<EmptyPlace>
+  /** Makes another replica, sealed, with an agent in it. */
+  inhabit(replica: number, egress: readonly EgressRule[]): Promise<Place>
   /** Runs nft in the machine's namespace with `text` as its input. */
   nft(text: string): Promise<string>
   /** Packets that have left the machine towards the outside. */
   departures(): Promise<number>
   /** Both tables of a replica, gone. */
-  removeRules(place: Place): Promise<void>
+  removeRules(place: EmptyPlace): Promise<void>
   /** Loads a ruleset's text as it is, or changed to something weaker. */
-  loadRules(place: Place, change?: (text: string) => string): Promise<void>
+  loadRules(place: EmptyPlace, change?: (text: string) => string): Promise<void>
   stop(): Promise<void>
 }
 
-export interface Place {
+export interface EmptyPlace {
+  /** Container id and process of the pause container. */
+  readonly pause: string
   readonly pid: number
   readonly link: ReplicaLink
   readonly rules: Ruleset
+}
+
+export interface Place extends EmptyPlace {
   readonly agent: Agent
 }
 
-/** Builds the stage; what a dead run left is removed first. */
-export async function buildStage(): Promise<Stage> {
-  await clear()
-  await makeNamespaces()
-  const directory = await mkdtemp(join(tmpdir(), 'sealed-escape-'))
-  const archive = join(directory, 'pause.tar')
-  const pauseImage = await buildImage('pause', archive)
-  const containers = createContainers()
-  await containers.sweep(ID)
-  await containers.loadImage(archive, pauseImage)
-  const seal = createSeal({
-    id: ID,
+/** The seal of this stage, or of another instance on the same machine. */
+export const sealOn = (id: string): Seal =>
+  createSeal({
+    id,
     namespace: MACHINE_PATH,
     relayPorts: RELAY_PORTS,
     embassyPort: EMBASSY_PORT,
@@ -95,67 +93,77 @@ export async function buildStage(): Promise<Stage> {
       busybox: '/bin/busybox',
     },
   })
+
+/** Builds the stage; what a dead run left is removed first. */
+export async function buildStage(): Promise<Stage> {
+  await clear()
+  const undo: (() => Promise<unknown>)[] = [clear]
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step()
+  }
+  try {
+    return await build(undo, stop)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function build(undo: (() => Promise<unknown>)[], stop: () => Promise<void>): Promise<Stage> {
+  await makeNamespaces()
+  const directory = await mkdtemp(join(tmpdir(), 'sealed-escape-'))
+  undo.push(() => rm(directory, { recursive: true }))
+  const containers = createContainers()
+  await containers.sweep(ID)
+  undo.push(() => containers.sweep(ID))
+  const archive = join(directory, 'pause.tar')
+  const pauseImage = await buildImage('pause', archive)
+  await containers.loadImage(archive, pauseImage)
+  const seal = sealOn(ID)
   await seal.start()
-  const agents: Agent[] = []
+  undo.push(() => seal.stop())
+  const nft = (text: string) => feed(text, 'nft', '-f', '-')
+  await nft(OBSERVER)
+
   const agent = async (path: string, addresses: readonly string[] = []) => {
     const started = startAgent(path)
-    agents.push(started)
+    undo.push(() => started.stop())
     await started.listen(PORT, addresses)
     return started
   }
-  const birth = async (replica: number, egress: readonly EgressRule[]) => {
+  const place = async (replica: number, egress: readonly EgressRule[]): Promise<EmptyPlace> => {
     const name = `sealed-${ID}-${replica}-pause`
-    const pause = await containers.startPause({ name, image: pauseImage, instance: ID })
-    const link = await seal.attach(pause.pid, {
-      replica,
-      generation: 1,
-      workloadPort: PORT,
-      egress,
-    })
-    return { pause, link }
+    const { id, pid } = await containers.startPause({ name, image: pauseImage, instance: ID })
+    const spec = { replica, generation: 1, workloadPort: PORT, egress }
+    const link = await seal.attach(pid, spec)
+    return { pause: id, pid, link, rules: ruleset(link, { id: ID, relayUid: RELAY_UID }) }
   }
-  const inhabited = async (replica: number): Promise<Place> => {
-    const { pause, link } = await birth(replica, OPEN_TO_ALL)
-    const rules = ruleset(link, { id: ID, relayUid: RELAY_UID })
-    return { pid: pause.pid, link, rules, agent: await agent(`/proc/${pause.pid}/ns/net`) }
+  const inhabit = async (replica: number, egress: readonly EgressRule[]): Promise<Place> => {
+    const empty = await place(replica, egress)
+    return { ...empty, agent: await agent(`/proc/${empty.pid}/ns/net`) }
   }
-  const nft = (text: string) => feed(text, 'nft', '-f', '-')
-  await nft(OBSERVER)
-  const remove = ({ rules }: Place) =>
-    `${['netdev', 'inet'].map((family) => `table ${family} ${rules.table}\ndelete table ${family} ${rules.table}`).join('\n')}\n`
   const relay = startAgent(MACHINE_PATH, RELAY_UID)
-  agents.push(relay)
+  undo.push(() => relay.stop())
+  const far = Object.values(FAR).flatMap((one) => [one[4], one[6]])
   return {
-    containers,
-    seal,
-    pauseImage,
-    replica: await inhabited(0),
-    sibling: await inhabited(1),
-    outside: await agent(
-      `/run/netns/${OUTSIDE}`,
-      Object.values(FAR).flatMap((far) => [far[4], far[6]]),
-    ),
+    ...{ containers, seal, relay, place, inhabit, nft, stop },
+    replica: await inhabit(0, OPEN_TO_ALL),
+    sibling: await inhabit(1, OPEN_TO_ALL),
+    outside: await agent(`/run/netns/${OUTSIDE}`, far),
     host: await agent(MACHINE_PATH),
-    relay,
-    place: async (replica, egress) => {
-      const { pause, link } = await birth(replica, egress)
-      return { pause: pause.id, link }
-    },
-    nft,
     departures: async () =>
       Number(/packets (\d+)/.exec(await nft('list counter inet observer departures\n'))?.[1]),
-    removeRules: async (place) => void (await nft(remove(place))),
-    loadRules: async (place, change = (text) => text) =>
-      void (await nft(remove(place) + change(place.rules.text))),
-    async stop() {
-      await Promise.all(agents.map((each) => each.stop()))
-      await seal.stop()
-      await containers.sweep(ID)
-      await clear()
-      await rm(directory, { recursive: true })
-    },
+    removeRules: async ({ rules }) => void (await nft(removal(rules))),
+    loadRules: async ({ rules }, change = (text) => text) =>
+      void (await nft(removal(rules) + change(rules.text))),
   }
 }
+
+/** Declared first, so that removing what is gone already is no error. */
+const removal = ({ table }: Ruleset): string =>
+  ['netdev', 'inet']
+    .map((family) => `table ${family} ${table}\ndelete table ${family} ${table}\n`)
+    .join('')
 
 // Counts what leaves, and keeps connection tracking on, as it is on any machine with Docker: only then are
 // flows that were opened before the seal established ones to the kernel.
@@ -174,37 +182,48 @@ async function feed(input: string, ...command: string[]): Promise<string> {
   return (await running).stdout
 }
 
-const inMachine = (...args: string[]) => run('ip', '-n', MACHINE, ...args)
-const inOutside = (...args: string[]) => run('ip', '-n', OUTSIDE, ...args)
+/** Runs lines of `ip` in a namespace, or where this process is. */
+async function ipBatch(namespace: string, lines: readonly string[]): Promise<void> {
+  const running = execute('ip', [...(namespace ? ['-n', namespace] : []), '-batch', '-'])
+  running.child.stdin?.end(`${lines.join('\n')}\n`)
+  await running
+}
 
 async function makeNamespaces(): Promise<void> {
   await run('ip', 'netns', 'add', MACHINE)
   await run('ip', 'netns', 'add', OUTSIDE)
-  await run(
-    ...(['ip', 'link', 'add', 'uplink', 'netns', MACHINE, 'type', 'veth'] as const),
-    ...['peer', 'name', 'eth0', 'netns', OUTSIDE],
-  )
-  await inMachine('addr', 'add', '198.18.240.1/24', 'dev', 'uplink')
-  await inMachine('addr', 'add', 'fd5e:a1ed:e::1/64', 'dev', 'uplink', 'nodad')
-  for (const { 4: v4, 6: v6 } of Object.values(FAR)) {
-    await inOutside('addr', 'add', `${v4}/${v4 === FAR.metadata[4] ? 32 : 24}`, 'dev', 'eth0')
-    await inOutside(
-      'addr',
-      'add',
-      `${v6}/${v6 === FAR.metadata[6] ? 128 : 64}`,
-      'dev',
-      'eth0',
-      'nodad',
-    )
-  }
-  for (const inside of [inMachine, inOutside]) await inside('link', 'set', 'lo', 'up')
-  await inMachine('link', 'set', 'uplink', 'up')
-  await inOutside('link', 'set', 'eth0', 'up')
-  await inMachine('route', 'add', FAR.metadata[4], 'dev', 'uplink')
-  await inMachine('route', 'add', FAR.metadata[6], 'dev', 'uplink')
-  // Whatever a replica may claim to be is answered through the machine.
-  await inOutside('route', 'add', 'default', 'via', '198.18.240.1')
-  await inOutside('route', 'add', 'default', 'via', 'fd5e:a1ed:e::1')
+  const [here, there] = ['02:5e:00:00:00:01', '02:5e:00:00:00:02']
+  await ipBatch('', [
+    `link add uplink netns ${MACHINE} address ${here} type veth peer name eth0 netns ${OUTSIDE} address ${there}`,
+  ])
+  const far = Object.values(FAR)
+  // Neighbours are fixed: the first packet of all is delivered like any other.
+  await ipBatch(MACHINE, [
+    'link set lo up',
+    'link set uplink addrgenmode none',
+    `addr add ${NEAR[4]}/24 dev uplink`,
+    `addr add ${NEAR[6]}/64 dev uplink nodad`,
+    'link set uplink up',
+    `route add ${FAR.metadata[4]} dev uplink`,
+    `route add ${FAR.metadata[6]} dev uplink`,
+    ...far
+      .flatMap((one) => [one[4], one[6]])
+      .map((address) => `neigh replace ${address} lladdr ${there} dev uplink nud permanent`),
+  ])
+  await ipBatch(OUTSIDE, [
+    'link set lo up',
+    'link set eth0 addrgenmode none',
+    ...far.flatMap((one) => [
+      `addr add ${one[4]}/${one === FAR.metadata ? 32 : 24} dev eth0`,
+      `addr add ${one[6]}/${one === FAR.metadata ? 128 : 64} dev eth0 nodad`,
+    ]),
+    'link set eth0 up',
+    // Whatever a replica may claim to be is answered through the machine.
+    ...[NEAR[4], NEAR[6]].flatMap((address) => [
+      `neigh replace ${address} lladdr ${here} dev eth0 nud permanent`,
+      `route add default via ${address}`,
+    ]),
+  ])
   for (const [path, value] of [
     ['net/ipv4/ip_forward', 1],
     ['net/ipv6/conf/all/forwarding', 1],

@@ -72,7 +72,11 @@ function parse(text: string): Block {
   const sound = more.length === 0 && /^\d{1,3}$/.test(length ?? '0') && prefix <= bits
   if ((version !== 4 && version !== 6) || !sound || address.includes('%'))
     throw new SealedError('config.invalid', `${text} is no IP address or CIDR block`)
-  return { version, value: version === 4 ? read4(address) : read6(address), prefix, bits }
+  const value = version === 4 ? read4(address) : read6(address)
+  // No packet has such an address, and tools differ in how they write it.
+  if (version === 6 && value >> 48n === 0n && value > 0xffffn)
+    throw new SealedError('config.invalid', `${text} is IPv4 in IPv6's clothes; write it as IPv4`)
+  return { version, value, prefix, bits }
 }
 
 const read4 = (address: string): bigint =>

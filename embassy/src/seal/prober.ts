@@ -19,7 +19,7 @@ interface Task {
 const DNS_QUESTION = Buffer.from('5ea101000001000000000000' + '0000020001', 'hex')
 
 const task = JSON.parse(process.argv[2] ?? '') as Task
-const answers = await Promise.all(task.probes.map((probe) => bounded(attempt(probe))))
+const answers = await Promise.all(task.probes.map(attempt))
 process.stdout.write(JSON.stringify(answers))
 // Sockets that nobody answered are still open.
 process.exit(0)
@@ -27,16 +27,16 @@ process.exit(0)
 function attempt(probe: Probe): Promise<Answer> {
   switch (probe.kind) {
     case 'tcp':
-      return tcp(probe)
+      return bounded(tcp(probe))
     case 'udp':
-      return udp(probe, Buffer.from('sealed?'))
+      return bounded(udp(probe, Buffer.from('sealed?')))
     case 'dns':
-      return udp(probe, DNS_QUESTION)
+      return bounded(udp(probe, DNS_QUESTION))
     case 'icmp':
       return tool([isIPv6(probe.target) ? 'ping6' : 'ping', '-c', '1', '-W', '1', probe.target])
     case 'raw':
       // A frame without IP: no rule that reads addresses ever sees it.
-      return tool(['arping', '-c', '1', '-w', '1', '-I', 'eth0', probe.target])
+      return tool(['arping', '-f', '-c', '1', '-w', '1', '-I', 'eth0', probe.target])
   }
 }
 
@@ -64,7 +64,9 @@ function udp({ target, port = 0 }: Probe, payload: Uint8Array): Promise<Answer> 
 
 function tool(args: readonly string[]): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-  const child = spawn(task.busybox, args, { stdio: 'ignore', timeout: task.wait_ms })
+  const child = spawn(task.busybox, args, { stdio: 'ignore' })
+  // From its start, which on a busy machine may come late; it never outlives this program.
+  child.once('spawn', () => setTimeout(() => child.kill('SIGKILL'), task.wait_ms))
   child.once('error', reject)
   child.once('exit', (code) => resolve(code === 0 ? 'answered' : 'silent'))
   return promise
