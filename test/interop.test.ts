@@ -1,0 +1,141 @@
+// Our formats opened by another language's code, and Fernet tokens exchanged with the npm package of that name.
+import { execFile } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  canonicalize,
+  decryptToken,
+  encryptToken,
+  fromUtf8,
+  importTransportKey,
+  ResponseWriter,
+  sealRequest,
+  toBase64,
+  toHex,
+  utf8,
+} from '@sealed/protocol'
+import fernet from 'fernet'
+import { describe, expect, test } from 'vitest'
+import { World } from './support/instance.ts'
+
+const DIGEST = 'ab'.repeat(32)
+
+/** Runs one of the scripts with JSON on its standard input; rejects with what it says when it fails. */
+function python(script: string, input: unknown): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const path = join(import.meta.dirname, 'python', script)
+    const child = execFile('/usr/bin/python3', ['-B', path], (error, stdout, stderr) => {
+      if (error) reject(new Error(stderr))
+      else resolve(stdout)
+    })
+    child.stdin!.end(JSON.stringify(input))
+  })
+}
+
+describe('Python’s cryptography package', () => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 3072 })
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  const seal = async () => {
+    const to = await importTransportKey(publicKey.export({ type: 'spki', format: 'der' }))
+    return sealRequest(to, {
+      workload: 'noop',
+      endpoint: '/v1/chat/completions',
+      expect: { key_set: DIGEST, metering: 'required', seal_policy: 'request', workload: DIGEST },
+      input: utf8('naïve input'),
+      instructions: async () => 'some instructions',
+    })
+  }
+
+  test('opens an envelope', async () => {
+    const { body, header, secrets } = await seal()
+    const opened = JSON.parse(
+      await python('open_envelope.py', { envelope: body, private_key: pem }),
+    )
+    expect(opened).toMatchObject({
+      header,
+      input: 'naïve input',
+      instructions: 'some instructions',
+    })
+    expect(opened.response_secret).toBe(toHex(secrets.responseSecret))
+  })
+
+  test('refuses an envelope whose keys belong to another header', async () => {
+    const [one, other] = [await seal(), await seal()]
+    const mixed = { ...JSON.parse(one.body), keys: JSON.parse(other.body).keys }
+    const opened = python('open_envelope.py', { envelope: canonicalize(mixed), private_key: pem })
+    await expect(opened).rejects.toThrow('belongs to another header')
+  })
+
+  test('opens a sealed answer, and not one that was cut', async () => {
+    const { secrets, headerDigest } = await seal()
+    const writer = new ResponseWriter({ responseSecret: secrets.responseSecret, headerDigest })
+    const parts = [writer.serverRandom]
+    for (const [type, text] of [
+      ['head', '{}'],
+      ['beat', ''],
+      ['data', 'hello'],
+      ['final', '{}'],
+    ] as const)
+      parts.push(await writer.frame(type, utf8(text)))
+    const given = (answer: Uint8Array) => ({
+      answer: toBase64(answer),
+      response_secret: toHex(secrets.responseSecret),
+      header_digest: toHex(headerDigest),
+    })
+    const frames = JSON.parse(await python('open_response.py', given(Buffer.concat(parts))))
+    const opened = frames.map(([type, content]: [string, string]) => [type, atob(content)])
+    expect(opened).toEqual([
+      ['head', '{}'],
+      ['beat', ''],
+      ['data', 'hello'],
+      ['final', '{}'],
+    ])
+    await expect(
+      python('open_response.py', given(Buffer.concat(parts.slice(0, -1)))),
+    ).rejects.toThrow()
+  })
+
+  test('verifies a receipt of a running instance, and no other under its document', async () => {
+    const world = await World.start()
+    try {
+      const reply = await world.chat('for Python')
+      const receipt = (JSON.parse(reply.text) as { receipt: string }).receipt
+      const document = canonicalize(world.attested.document)
+      expect(await python('verify_receipt.py', { receipt, document })).toBe('ok\n')
+      const parsed = JSON.parse(fromUtf8(Buffer.from(receipt, 'base64url')))
+      parsed.leaf.statements[0].endpoint = '/v1/completions'
+      const forged = Buffer.from(canonicalize(parsed)).toString('base64url')
+      await expect(python('verify_receipt.py', { receipt: forged, document })).rejects.toThrow(
+        'not in the log',
+      )
+    } finally {
+      await world.close()
+    }
+  })
+})
+
+describe('the npm package fernet', () => {
+  const key = new Uint8Array(32).map((_, i) => i * 7)
+  const secret = new fernet.Secret(`${Buffer.from(key).toString('base64url')}=`)
+
+  test('reads our tokens', async () => {
+    const token = new fernet.Token({ secret, token: await encryptToken(key, utf8('ours')), ttl: 0 })
+    expect(token.decode()).toBe('ours')
+  })
+
+  test('writes tokens that we read', async () => {
+    const token = new fernet.Token({ secret }).encode('theirs')
+    expect(fromUtf8(await decryptToken(key, token, { ttlSeconds: 60 }))).toBe('theirs')
+  })
+})
+
+test('the scripts name no code of ours', async () => {
+  for (const script of ['open_envelope.py', 'open_response.py', 'verify_receipt.py']) {
+    const source = await readFile(join(import.meta.dirname, 'python', script), 'utf8')
+    const imports = [...source.matchAll(/^(?:from|import) (\w+)/gm)].map(([, name]) => name!)
+    expect(
+      imports.filter((name) => !/^(?:base64|hashlib|json|struct|sys|cryptography)$/.test(name)),
+    ).toEqual([])
+  }
+})
