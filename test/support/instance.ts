@@ -197,12 +197,13 @@ export class World {
 
   /** How many leaves `work` made: the log's positions of a session before it and one after it tell. */
   async leavesMadeBy(work: () => Promise<unknown>): Promise<number> {
-    const before = await this.#position()
+    const before = await this.position()
     await work()
-    return (await this.#position()) - before - 1
+    return (await this.position()) - before - 1
   }
 
-  async #position(): Promise<number> {
+  /** Where the log stands: the index of the leaf of a session made for this. */
+  async position(): Promise<number> {
     const reply = await eventually('a session to look at the log with', async () => {
       const answer = await this.chat('where is the log')
       return answer.status === 200 ? answer : undefined
