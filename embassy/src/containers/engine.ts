@@ -20,7 +20,7 @@ export interface Containers {
   startWorkload(spec: WorkloadSpec): Promise<{ id: string; image: string }>
   /** Starts the same container again after it ended. */
   restart(id: string): Promise<void>
-  /** Resolves when the container has ended, however it did. */
+  /** Resolves when the container has ended, or can no longer be watched (`exitCode` -1): its replica is lost. */
   ended(id: string): Promise<{ exitCode: number; outOfMemory: boolean }>
   inspect(id: string): Promise<ContainerState>
   /** Sends SIGKILL; one that has ended already is left so. */
@@ -41,6 +41,9 @@ export interface ContainerState {
 
 export const createContainers = (socketPath = '/var/run/docker.sock'): Containers =>
   new Engine(new Docker({ socketPath }))
+
+/** The exit code of a container that was gone before its end was seen, or whose engine was. */
+const UNSEEN = -1
 
 class Engine implements Containers {
   readonly #docker: Docker
@@ -84,9 +87,9 @@ class Engine implements Containers {
 
   async ended(id: string): Promise<{ exitCode: number; outOfMemory: boolean }> {
     const container = this.#docker.getContainer(id)
-    const { StatusCode } = (await container.wait()) as { StatusCode: number }
-    const state = await container.inspect().catch(absent)
-    return { exitCode: StatusCode, outOfMemory: state?.State.OOMKilled ?? false }
+    const end: { StatusCode: number } = await container.wait().catch(() => ({ StatusCode: UNSEEN }))
+    const state = await container.inspect().catch(() => undefined)
+    return { exitCode: end.StatusCode, outOfMemory: state?.State.OOMKilled ?? false }
   }
 
   async inspect(id: string): Promise<ContainerState> {

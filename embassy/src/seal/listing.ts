@@ -32,7 +32,7 @@ export const canonical = (listing: string): string =>
       (_, mask: string, op: string, value) =>
         `tcp flags ${op === '==' ? '' : '!= '}${value} / ${mask.replaceAll(' | ', ',')}`,
     )
-    .replace(/tcp flags rst \/ rst|tcp flags & rst != 0x0/g, 'tcp flags & rst == rst')
+    .replace(/tcp flags (?:rst \/ rst|& rst != 0x0|rst\b|& rst == rst)/g, 'tcp flags & rst == rst')
     .replace(/\s+/g, ' ')
 
 const setOf = (listing: string, name: string): string =>

@@ -70,7 +70,7 @@ class NftSeal implements Seal {
       await this.#tools.here(['nft', '-f', '-'], rules.text)
       this.#links.set(link.device, { link, rules })
       // Before the link is up: what is not provably sealed carries no frame.
-      await this.verify(link)
+      await this.#verifyLoaded(link)
       await allowForwarding(this.#tools, id, link.egress)
       await raisePair(this.#tools, pid, link)
     } catch (error) {
@@ -213,6 +213,19 @@ class NftSeal implements Seal {
         `the rules of ${link.device} are not those that were loaded; retire the replica`,
       )
     return listing
+  }
+
+  async #verifyLoaded(link: ReplicaLink): Promise<void> {
+    try {
+      await this.#list(link)
+    } catch (error) {
+      if (!(error instanceof SealedError && error.code === 'seal.breached')) throw error
+      const version = (await this.#tools.here(['nft', '--version'])).trim()
+      throw new SealedError(
+        'seal.failed',
+        `${version} lists rules in a form that is not known here; use a version between 1.0.6 and 1.1`,
+      )
+    }
   }
 
   async #witness(link: ReplicaLink): Promise<Witness> {
