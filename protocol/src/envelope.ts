@@ -7,6 +7,7 @@ import {
   concat,
   equal,
   fromBase64url,
+  fromUtf8,
   randomBytes,
   sha256,
   sha256Hex,
@@ -266,5 +267,9 @@ export function unpadInstructions(padded: Bytes): string {
   const length = new DataView(padded.buffer, padded.byteOffset).getUint32(0)
   if (length > INSTRUCTIONS_BYTES - 4 || padded.subarray(4 + length).some((byte) => byte !== 0))
     throw invalid
-  return new TextDecoder('utf-8', { fatal: true }).decode(padded.subarray(4, 4 + length))
+  try {
+    return fromUtf8(padded.subarray(4, 4 + length))
+  } catch {
+    throw invalid
+  }
 }
