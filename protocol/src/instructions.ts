@@ -89,7 +89,7 @@ export async function readInstructions(
       'instructions.unauthorized',
       `authority ${header.kid} is not one of this deployment’s`,
     )
-  const signature = fromBase64url(mac)
+  const signature = bytesOf(mac)
   const key = await crypto.subtle.importKey('raw', publicKey as Bytes, 'Ed25519', false, ['verify'])
   const signed = utf8(`${head}.${body}`)
   if (signature.length !== 64 || !(await crypto.subtle.verify('Ed25519', key, signature, signed)))
@@ -110,7 +110,15 @@ function checkPayload(
 
 function decode(part: string): string {
   try {
-    return fromUtf8(fromBase64url(part))
+    return fromUtf8(bytesOf(part))
+  } catch {
+    throw invalid('a JWS part is not base64url of text')
+  }
+}
+
+function bytesOf(part: string): Bytes {
+  try {
+    return fromBase64url(part)
   } catch {
     throw invalid('a JWS part is not base64url')
   }
