@@ -3,6 +3,7 @@
 import { listen } from '../server/listen.ts'
 import { relayDoors } from './app.ts'
 import { EmbassyClient } from './embassy-client.ts'
+import { loadHttpClient } from './load-http-client.ts'
 import { canReach, type ReachQuestion } from './reach.ts'
 import { WorkloadClient } from './workload-client.ts'
 
@@ -20,6 +21,7 @@ const app = relayDoors({
   workload: new WorkloadClient(),
 })
 await listen(app, ingressSocket, gatewayGid)
+await loadHttpClient(`${ingressSocket}.load`)
 if (process.getuid!() === 0) {
   process.setgroups!([])
   process.setgid!(relayUid)

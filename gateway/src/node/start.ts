@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type Deployment, SealedError } from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import { embassyClient } from './embassy-client.ts'
+import { loadHttpClient } from './load-http-client.ts'
 import { ownDirectory, writeWhole } from './own-directory.ts'
 import { dropPrivileges } from './privileges.ts'
 import { relayClient } from './relay-client.ts'
@@ -64,6 +65,7 @@ export async function startGateway(
   }
   try {
     refuseOpenDoor(deployment, server.address.address)
+    await loadHttpClient(join(directory, 'load.sock'))
     dropPrivileges()
     const shown = isIPv6(host) ? `[${host}]` : host
     const url = `${tls ? 'https' : 'http'}://${shown}:${server.address.port}`
