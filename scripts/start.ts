@@ -20,10 +20,10 @@ ready: ${instance.url}
 
   an ordinary client, through the plain door:
     curl ${instance.url}/v1/chat/completions -H 'content-type: application/json' \\
-      -d '{"model":"sealed-demo","messages":[{"role":"user","content":"What is a cat?"}]}'
+      -d '{"model":"sealed-demo","messages":[{"role":"user","content":"What is a horse?"}]}'
 
   end to end, attested, sealed and verified:
-    npx sealed ask --url ${instance.url} --policy ${instance.paths.policy} 'What is a cat?'
+    npx sealed ask --url ${instance.url} --policy ${instance.paths.policy} 'What is a horse?'
 
 The TPM is software: any policy but that file refuses it. Logs: ${instance.paths.logs}
 Port ${port}; another one with PORT=… npm start. Ctrl-C stops everything.`)
