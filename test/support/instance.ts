@@ -1,6 +1,6 @@
 // One whole instance for a test file: software TPM, embassy, relay, gateway and replicas in Docker behind nftables, as
 // `npm start` runs them. What tests ask of it goes through its doors; nothing inside is replaced or reached into.
-import { mkdtemp, readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -83,8 +83,7 @@ export class World {
       ...options,
       authorities: made.slice(0, 2).map(({ entry }, i) => ({ name: `authority-${i}`, ...entry })),
     }
-    const state = await mkdtemp(join(tmpdir(), 'sealed-e2e-'))
-    const world = new World(await up(state, all), all, keys)
+    const world = new World(await upAside(all), all, keys)
     try {
       await world.attest()
       return world
@@ -228,6 +227,15 @@ export class World {
       .map((line) => JSON.parse(line) as Record<string, unknown>)
       .filter((line) => line.message === message)
   }
+}
+
+/** An instance whose state lies in a directory of its own, which is gone when it is stopped or does not start. */
+export async function upAside(options: InstanceOptions): Promise<Instance> {
+  const state = await mkdtemp(join(tmpdir(), 'sealed-e2e-'))
+  return up(state, options).catch(async (error: unknown) => {
+    await rm(state, { recursive: true, force: true })
+    throw error
+  })
 }
 
 export async function readReply(response: Response): Promise<Reply> {
