@@ -20,7 +20,7 @@ export interface Generation {
   sequence: Sequence
 }
 
-/** Throws a 400 when the prompt leaves no room in the context. */
+/** Throws a 400 when the prompt is empty or leaves no room in the context, and the signal's reason when it is aborted. */
 export async function generate(
   engine: Engine,
   prompt: readonly number[],
@@ -34,6 +34,8 @@ export async function generate(
       `the prompt has ${prompt.length} tokens; the context holds ${context}`,
       'messages',
     )
+  if (prompt.length === 0)
+    throw new RequestError(400, 'invalid_value', 'prompt: must not be empty', 'prompt')
   const sequence = engine.sequence()
   const random = seeded(options.seed)
   let logits = new Float32Array(0)

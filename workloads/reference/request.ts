@@ -8,23 +8,51 @@ export interface CompletionRequest {
   maxTokens: number
   temperature: number
   seed: number
-  stream: boolean
-  includeUsage: boolean
+}
+
+type Body = Readonly<Record<string, unknown>>
+
+/** Members that this model cannot honour, and the values that ask for nothing. */
+const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
+  n: [1],
+  best_of: [1],
+  stop: [],
+  suffix: [],
+  echo: [false],
+  logprobs: [false],
+  top_logprobs: [0],
+  logit_bias: [],
+  tools: [],
+  functions: [],
+  response_format: [],
+  top_p: [1],
+  frequency_penalty: [0],
+  presence_penalty: [0],
 }
 
 const bad = (param: string, message: string) =>
   new RequestError(400, 'invalid_value', `${param}: ${message}`, param)
 
-export function parseRequest(body: Record<string, unknown>, chat: boolean): CompletionRequest {
-  const options = body.stream_options as { include_usage?: unknown } | undefined
+export function parseRequest(body: Body, chat: boolean): CompletionRequest {
+  for (const [name, harmless] of Object.entries(UNSUPPORTED))
+    if (!asksNothing(body[name], harmless))
+      throw new RequestError(
+        400,
+        'unsupported_parameter',
+        `${name}: this model cannot honour it; leave it out`,
+        name,
+      )
   return {
     prompt: chat ? lastUserMessage(body.messages) : text(body.prompt, 'prompt'),
-    maxTokens: number(body, ['max_completion_tokens', 'max_tokens'], 64, 1, 4096),
+    maxTokens: Math.floor(number(body, ['max_completion_tokens', 'max_tokens'], 64, 1, 4096)),
     temperature: number(body, ['temperature'], 0, 0, 2),
     seed: number(body, ['seed'], 1, 0, 2 ** 32 - 1),
-    stream: body.stream === true,
-    includeUsage: options?.include_usage === true,
   }
+}
+
+function asksNothing(value: unknown, harmless: readonly unknown[]): boolean {
+  if (value === undefined || value === null || harmless.includes(value)) return true
+  return typeof value === 'object' && Object.keys(value).length === 0
 }
 
 /** The model answers single questions: what came before the last one is not part of its prompt. */
@@ -46,8 +74,8 @@ function text(value: unknown, param: string): string {
 }
 
 function number(
-  body: Record<string, unknown>,
-  names: string[],
+  body: Body,
+  names: readonly string[],
   fallback: number,
   least: number,
   most: number,

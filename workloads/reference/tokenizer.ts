@@ -3,16 +3,18 @@
 
 const PIECE = / ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]+|\s+/g
 
+export interface TokenizerFile {
+  merges: readonly (readonly [number, number])[]
+  specials: readonly string[]
+}
+
 export class Tokenizer {
   readonly #ranks: Map<string, number>
   readonly #bytes: Uint8Array[]
   readonly #specials: readonly string[]
   readonly #firstMerge: number
 
-  constructor({
-    merges,
-    specials,
-  }: { merges: readonly (readonly [number, number])[]; specials: readonly string[] }) {
+  constructor({ merges, specials }: TokenizerFile) {
     this.#specials = specials
     this.#firstMerge = specials.length + 256
     this.#ranks = new Map(merges.map(([left, right], rank) => [`${left} ${right}`, rank]))

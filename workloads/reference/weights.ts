@@ -1,11 +1,9 @@
 // Reads the model's weights: one safetensors file of F16 tensors, widened to 32-bit floats once, at start.
-import { readFileSync } from 'node:fs'
 
 export type Weights = (name: string) => Float32Array
 
-/** Opens `path`; the returned function gives a tensor by name and throws where there is none. */
-export function loadWeights(path: string): Weights {
-  const file = readFileSync(path)
+/** Opens a whole file; the returned function gives a tensor by name and throws where there is none. */
+export function loadWeights(file: Buffer): Weights {
   const start = 8 + Number(file.readBigUInt64LE(0))
   const header = JSON.parse(file.toString('utf8', 8, start)) as Record<
     string,
@@ -13,7 +11,7 @@ export function loadWeights(path: string): Weights {
   >
   return (name) => {
     const entry = header[name]
-    if (entry?.dtype !== 'F16') throw new Error(`${path} holds no F16 tensor ${name}`)
+    if (entry?.dtype !== 'F16') throw new Error(`the weights hold no F16 tensor ${name}`)
     const [from, to] = entry.data_offsets
     return widen(file.subarray(start + from, start + to))
   }

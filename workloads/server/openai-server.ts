@@ -19,7 +19,8 @@ export class RequestError extends Error {
 }
 
 export interface Call {
-  path: string
+  /** `/v1/chat/completions`; else `/v1/completions`. */
+  chat: boolean
   body: Record<string, unknown>
   /** Aborted when the client leaves. */
   signal: AbortSignal
@@ -72,15 +73,17 @@ async function answer(
   const body = await readBody(request)
   if (body.model !== undefined && body.model !== model)
     throw new RequestError(404, 'model_not_found', `this workload serves ${model}`, 'model')
-  await inTurn(() =>
-    signal.aborted ? Promise.resolve() : complete({ path, body, signal, response }),
-  )
+  const chat = path === '/v1/chat/completions'
+  await inTurn(async () => {
+    if (!signal.aborted) await complete({ chat, body, signal, response })
+  })
 }
 
 async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Left open when the body is refused: an answer on a destroyed socket would reach nobody.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length
     if (size > MAX_BODY_BYTES)
       throw new RequestError(413, 'request_too_large', `body over ${MAX_BODY_BYTES} bytes`)
@@ -99,7 +102,12 @@ async function readBody(request: IncomingMessage): Promise<Record<string, unknow
 
 export function json(response: ServerResponse, status: number, value: unknown): void {
   const body = Buffer.from(JSON.stringify(value))
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length })
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': body.length,
+    // What is left of a refused body is not read: the connection ends with the answer.
+    ...(!response.req.complete && { connection: 'close' }),
+  })
   response.end(body)
 }
 
