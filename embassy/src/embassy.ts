@@ -151,6 +151,20 @@ async function start(
   await relay.start()
   cleanup.push(() => relay.stop())
 
+  let recovering: Promise<void> | undefined
+  const recoverSeal = () => {
+    recovering ??= seal
+      .recover()
+      .then((breached) => {
+        log('firewall process replaced', { breached: breached.length })
+        for (const fleet of fleets.values()) fleet.retireLinks(breached)
+      })
+      .catch((error: Error) => log('firewall process does not start', { error: error.message }))
+      .finally(() => {
+        recovering = undefined
+      })
+    return recovering
+  }
   await containers.loadImage(deployment.pause.archive, deployment.pause.image)
   let firstIndex = 0
   for (const workload of workloads) {
@@ -165,6 +179,7 @@ async function start(
       pauseImage: deployment.pause.image,
       activationsRoot,
       probeIntervalMs: deployment.probes.interval_ms,
+      recoverSeal,
       ready: (link) => relay.reach(link),
       onLost: (replica, reason) => sessions.abortReplica(replica, reason),
       log,

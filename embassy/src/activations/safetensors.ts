@@ -98,6 +98,7 @@ function parseTensors(file: Uint8Array): Map<string, Tensor> {
   let end = 0
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') continue
+    if (typeof entry !== 'object' || entry === null) throw bad(`${name}: malformed entry`)
     const { dtype, shape, data_offsets: offsets } = entry as Record<string, unknown>
     if (!isIntegers(shape) || !isIntegers(offsets) || offsets.length !== 2)
       throw bad(`${name}: malformed entry`)

@@ -21,6 +21,8 @@ export interface FleetDeps {
   /** Directory below which each replica's activations are mounted. */
   activationsRoot: string
   probeIntervalMs: number
+  /** Starts a new firewall process and retires whatever it finds changed. */
+  recoverSeal: () => Promise<void>
   /** Resolves when the workload accepts connections, seen from the relay; rejects after its own deadline. */
   ready: (link: ReplicaLink) => Promise<void>
   onLost: (replica: Replica, reason: AbortReason) => Promise<void>
@@ -75,7 +77,7 @@ export class Fleet {
 
   /** Closes every way out and reads back that it is so. */
   async seal(replica: Replica): Promise<Reading> {
-    const reading = await this.#deps.seal.seal(replica.link)
+    const reading = await this.#guarded(() => this.#deps.seal.seal(replica.link))
     if (replica.openedAtMs !== undefined) {
       replica.egressOpenMs = Math.ceil(performance.now() - replica.openedAtMs)
       replica.openedAtMs = undefined
@@ -83,8 +85,9 @@ export class Fleet {
     return pick(reading)
   }
 
+  /** Reads all rules back; a change since they were loaded is `seal.breached`. */
   async check(replica: Replica): Promise<Reading> {
-    const reading = await this.#deps.seal.check(replica.link)
+    const reading = await this.#guarded(() => this.#deps.seal.verify(replica.link))
     if (!reading.sealed)
       throw new SealedError('seal.breached', 'the seal was opened during a session')
     return pick(reading)
@@ -94,7 +97,7 @@ export class Fleet {
   async release(replica: Replica): Promise<void> {
     try {
       if (this.workload.config.egress.length > 0) {
-        await this.#deps.seal.release(replica.link)
+        await this.#guarded(() => this.#deps.seal.release(replica.link))
         replica.openedAtMs = performance.now()
       }
     } catch (error) {
@@ -119,6 +122,23 @@ export class Fleet {
     void this.#replace(place)
   }
 
+  /** Retires the replicas behind these links: their rules are not those that were loaded. */
+  retireLinks(links: readonly ReplicaLink[]): void {
+    for (const { replica } of this.#places)
+      if (replica && links.some(({ device }) => device === replica.link.device))
+        void this.#lost(replica, 'seal.breached')
+  }
+
+  /** A firewall process that died is replaced at once, and every link looked at, before anything else relies on it. */
+  async #guarded<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act()
+    } catch (error) {
+      if (isSealFailure(error)) await this.#deps.recoverSeal()
+      throw error
+    }
+  }
+
   async stop(): Promise<void> {
     this.#stopped.abort()
     clearInterval(this.#timer)
@@ -139,8 +159,7 @@ export class Fleet {
         await this.#birth(place)
         return
       } catch (error) {
-        if (error instanceof SealedError && error.code === 'seal.failed')
-          await this.#deps.seal.recover().catch(() => {})
+        if (isSealFailure(error)) await this.#deps.recoverSeal()
         this.#deps.log('replica does not start', {
           replica: place.index,
           error: (error as Error).message,
@@ -252,6 +271,9 @@ export class Fleet {
     return place.stopping
   }
 }
+
+const isSealFailure = (error: unknown): boolean =>
+  error instanceof SealedError && error.code === 'seal.failed'
 
 /** The members of a reading that stand in statements. */
 export type Reading = Pick<SealReading, 'ruleset_digest' | 'dropped_packets' | 'rejected_packets'>
