@@ -1,0 +1,163 @@
+// A ledger on a real database file and a scripted TPM, and sessions to close into it.
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { randomBytes, type SealedError, type Statement } from '@sealed/protocol'
+import { ledgerKey } from '../keys/ledger-key.ts'
+import { Ledger } from '../ledger/ledger.ts'
+import { type Closing, type Draft, extend } from '../store/operations.ts'
+import { Store } from '../store/store.ts'
+import { FakeTpm } from './fake-tpm.ts'
+
+const DIGEST = 'ab'.repeat(32)
+export const MODEL = 'cd'.repeat(32)
+const seal = { dropped_packets: 0, rejected_packets: 0, ruleset_digest: DIGEST }
+
+export const OPENING: Draft[] = [
+  {
+    type: 'request.received',
+    caller: DIGEST,
+    door: 'plain',
+    endpoint: '/v1/chat/completions',
+    input_digest: DIGEST,
+    operation: 'update',
+    workload: 'noop',
+    workload_digest: DIGEST,
+  },
+  {
+    type: 'seal.enforced',
+    ...seal,
+    egress_open_ms: 0,
+    generation: 0,
+    image: DIGEST,
+    policy: 'request',
+    probes: { age_ms: 0, blocked: 1, reached: 0 },
+    replica: 0,
+    sessions_before: 0,
+    sessions_overlapping: 0,
+    tenants: 1,
+  },
+  { type: 'input_key.revealed', to: 'relay' },
+]
+
+/** A closing that uses `vector`, or writes it as a signature of `capability`. */
+export function closingOf(
+  session: string,
+  statements: Statement[],
+  vector: number[],
+  capability?: string,
+): Closing {
+  const observed: Draft = {
+    type: 'activations.observed',
+    content_digest: DIGEST,
+    hidden: vector.length,
+    layers: 1,
+    model: MODEL,
+    tokens: 1,
+  }
+  return {
+    session,
+    statements: extend(statements, [observed]),
+    egressOpenMs: 0,
+    end: {
+      kind: 'commit',
+      action: capability ? { type: 'write', capability, polarity: 'positive' } : { type: 'update' },
+      ...(capability && { capability }),
+      attribution: 'cosine-max-1',
+      observation: { model: MODEL, vector: Float32Array.from(vector) },
+      outputBytes: 1,
+      after: [
+        { type: 'seal.checked', ...seal },
+        { type: 'output.committed', output_bytes: 1, output_digest: DIGEST, status: 200 },
+        { type: 'seal.released', sealed_us: '1' },
+        { type: 'response.released', to: 'gateway' },
+      ],
+    },
+  }
+}
+
+export class LedgerWorld {
+  readonly directory: string
+  readonly path: string
+  readonly tpm = new FakeTpm()
+  readonly fatal: SealedError[] = []
+  readonly #key = ledgerKey(generateKeyPairSync('ed25519').privateKey)
+  readonly #k = randomBytes(32)
+  store: Store
+  ledger: Ledger
+
+  private constructor(directory: string) {
+    this.directory = directory
+    this.path = join(directory, 'embassy.db')
+    this.store = new Store(this.path)
+    this.ledger = this.#ledger()
+  }
+
+  static async make(): Promise<LedgerWorld> {
+    return new LedgerWorld(await mkdtemp(join(tmpdir(), 'sealed-ledger-')))
+  }
+
+  #ledger(): Ledger {
+    const boot = {
+      origin: `sealed/${Buffer.from(this.#k).toString('hex').slice(0, 16)}`,
+      akName: `000b${DIGEST}`,
+      resetCount: this.tpm.resetCount,
+      restartCount: 0,
+    }
+    return new Ledger({
+      store: this.store,
+      tpm: this.tpm,
+      key: this.#key,
+      keySetDigest: this.#k,
+      boot,
+      onFatal: (error) => void this.fatal.push(error),
+    })
+  }
+
+  /** As after a kill and a restart: the same file, the same TPM. */
+  async restart(): Promise<void> {
+    this.ledger.stop()
+    await this.store.close()
+    this.store = new Store(this.path)
+    this.ledger = this.#ledger()
+  }
+
+  async open(
+    id = Buffer.from(randomBytes(16)).toString('hex'),
+  ): Promise<{ id: string; statements: Statement[] }> {
+    const statements = extend([], OPENING)
+    await this.store.run('openSession', { id, statements, document: DIGEST })
+    return { id, statements }
+  }
+
+  async use(vector: number[], capability?: string) {
+    const { id, statements } = await this.open()
+    return this.ledger.close(closingOf(id, statements, vector, capability))
+  }
+
+  async meter(capability: string): Promise<number | undefined> {
+    const { id, statements } = await this.open()
+    const end = {
+      kind: 'read',
+      authority: capability.split('/')[0]!,
+      salt: new Uint8Array(32),
+    } as const
+    const { reading } = await this.ledger.close({
+      session: id,
+      statements: statements.slice(0, 1),
+      end,
+      egressOpenMs: 0,
+    })
+    const { meters } = JSON.parse(reading!) as {
+      meters: { capability: string; millionths: number }[]
+    }
+    return meters.find((row) => row.capability === capability)?.millionths
+  }
+
+  async remove(): Promise<void> {
+    this.ledger.stop()
+    await this.store.close()
+    await rm(this.directory, { recursive: true })
+  }
+}
