@@ -32,6 +32,8 @@ export const PART_NAMES = ['header', 'input', 'instructions', 'input_keys', 'act
 export interface Recipe {
   nonce?: string
   content?: string
+  /** Further members of the body. */
+  extra?: Record<string, unknown>
   instructions?: Instruct | string
   issuedMs?: number
   /** Time inside the input's Fernet token. */
@@ -75,7 +77,7 @@ export async function craft(world: World, recipe: Recipe = {}): Promise<Crafted>
     randomBytes(32),
   ) as [Bytes, Bytes, Bytes, Bytes]
 
-  const input = world.body(recipe.content ?? 'crafted')
+  const input = world.body(recipe.content ?? 'crafted', recipe.extra)
   const made = await encryptToken(inputKey, input, { now: recipe.tokenMs ?? now })
   const token = recipe.inputToken?.(made) ?? made
   const inputDigest = await sha256Hex(utf8(token))

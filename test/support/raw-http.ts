@@ -106,3 +106,44 @@ export function firstAnswer(text: string): { status: number; code: string | unde
 
 /** How many answers are in some bytes. */
 export const answersIn = (text: string): number => text.match(/HTTP\/1\.1 \d{3} /g)?.length ?? 0
+
+/** A request to the envelope door whose answer has begun: admitted, and on its way to a replica or waiting for one. */
+export async function beginSealed(url: string, envelope: string): Promise<Begun> {
+  const client = await RawClient.open(url)
+  client.request(
+    [
+      'POST /v1/sealed HTTP/1.1',
+      'Host: localhost',
+      'Content-Type: application/vnd.sealed-request+json',
+      `Content-Length: ${envelope.length}`,
+    ],
+    envelope,
+  )
+  // The server's random and the first beat have 53 bytes; the size of a chunk comes before each.
+  const text = await client.until(/\r\n\r\n[\s\S]{60}/)
+  const id = /^sealed-receipt-id: ([0-9a-f]{32})\r$/im.exec(text)?.[1]
+  if (id) return { client, id }
+  client.destroy()
+  throw new Error(`not admitted: ${text.slice(0, 2000)}`)
+}
+
+export interface Begun {
+  client: RawClient
+  /** The session's and its receipt's. */
+  id: string
+}
+
+/** The chunks of a whole answer put together; undefined when it does not end as a whole one does. */
+export function chunkedBody(text: string): Uint8Array | undefined {
+  let rest = text.slice(text.indexOf('\r\n\r\n') + 4)
+  const parts: Buffer[] = []
+  for (;;) {
+    const size = /^([0-9a-f]+)\r\n/i.exec(rest)
+    const length = Number.parseInt(size?.[1] ?? '', 16)
+    const at = size?.[0].length ?? 0
+    if (!size || rest.length < at + length + 2) return undefined
+    if (length === 0) return new Uint8Array(Buffer.concat(parts))
+    parts.push(Buffer.from(rest.slice(at, at + length), 'latin1'))
+    rest = rest.slice(at + length + 2)
+  }
+}

@@ -12,7 +12,10 @@ export interface Refusal {
 }
 
 /** The frames of a sealed answer, as text; throws when it is cut. */
-export async function openAnswer(reply: Reply, crafted: Crafted): Promise<Record<string, string>> {
+export async function openAnswer(
+  reply: Pick<Reply, 'bytes'>,
+  crafted: Crafted,
+): Promise<Record<string, string>> {
   const frames: Record<string, string> = {}
   const body = (async function* () {
     yield reply.bytes
