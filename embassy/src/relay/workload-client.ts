@@ -64,7 +64,8 @@ export class WorkloadClient {
     })
     const encoding = answer.headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity') {
-      answer.body.destroy()
+      // Given up unread, a body errors once more: with nobody listening that would end the relay.
+      answer.body.on('error', () => {}).destroy()
       throw new SealedError(
         'workload.failed',
         'the workload compressed its answer although it was asked not to',
