@@ -17,6 +17,7 @@ export interface Instance {
   url: string
   embassy: Supervised
   gateway: Supervised
+  tpmPid: number
   /** Stops the processes and powers the TPM off; `keep` leaves state for a later start. */
   stop(keep?: boolean): Promise<void>
 }
@@ -79,7 +80,7 @@ export async function up(
       await down()
       if (!keep) await rm(paths.state, { recursive: true, force: true })
     }
-    return { paths, url, embassy, gateway, stop }
+    return { paths, url, embassy, gateway, tpmPid: tpm.pid, stop }
   } catch (error) {
     await down()
     throw error

@@ -2,7 +2,6 @@
 // leaves a trace on disk.
 import {
   canonicalize,
-  contentDigest,
   type Expect,
   fromBase64url,
   fromHex,
@@ -14,13 +13,12 @@ import {
   readInstructions,
   SealedError,
   sessionSalt,
-  sha256Hex,
   splitKey,
   toHex,
   unwrapInputKeys,
-  utf8,
   type Workload,
 } from '@sealed/protocol'
+import { contentDigest, saltedDigest, sha256Hex } from '../digests.ts'
 import type { TransportKeys } from '../keys/transport-keys.ts'
 import type { Store } from '../store/store.ts'
 import { newSessionId, Session } from './session.ts'
@@ -67,10 +65,10 @@ async function admitPlain(
     salt,
     received: {
       type: 'request.received',
-      caller: await callerDigest(salt, request.caller),
+      caller: callerDigest(salt, request.caller),
       door: 'plain',
       endpoint: request.endpoint,
-      input_digest: await contentDigest(salt, fromHex(request.input_sha256)),
+      input_digest: contentDigest(salt, fromHex(request.input_sha256)),
       ...(request.nonce !== undefined && { nonce: request.nonce }),
       operation: 'update',
       workload: request.workload,
@@ -100,7 +98,7 @@ async function admitEnvelope(
       { param: 'stream' },
     )
   checkExpect(header.expect, workload, deps)
-  const instructionsDigest = await sha256Hex(utf8(request.instructions))
+  const instructionsDigest = sha256Hex(request.instructions)
   if (
     request.input_digest !== header.input_digest ||
     instructionsDigest !== header.instructions_digest
@@ -133,7 +131,7 @@ async function admitEnvelope(
     salt,
     received: {
       type: 'request.received',
-      caller: await callerDigest(salt, request.caller),
+      caller: callerDigest(salt, request.caller),
       door: 'envelope',
       endpoint: header.endpoint,
       expect: header.expect,
@@ -186,8 +184,8 @@ function checkExpect(expect: Expect, workload: MeasuredWorkload, deps: Admission
   )
 }
 
-const callerDigest = async (salt: Uint8Array, caller: string): Promise<string> =>
-  contentDigest(salt, fromHex(await sha256Hex(utf8(`caller\0${caller}`))))
+const callerDigest = (salt: Uint8Array, caller: string): string =>
+  saltedDigest(salt, `caller\0${caller}`)
 
 const unauthorized = () =>
   new SealedError(

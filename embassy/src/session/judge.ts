@@ -4,11 +4,11 @@ import {
   type AbortReason,
   type Code,
   type Commit,
-  contentDigest,
   fromHex,
   type Limits,
   SealedError,
 } from '@sealed/protocol'
+import { contentDigest } from '../digests.ts'
 import { ATTRIBUTION } from '../registry/attribution.ts'
 import type { Fleet } from '../replicas/fleet.ts'
 import { type Closing, extend, monoUs } from '../store/operations.ts'
@@ -68,7 +68,7 @@ export async function judge(
         {
           type: 'output.committed',
           output_bytes: commit.output_bytes,
-          output_digest: await contentDigest(session.salt, fromHex(commit.output_sha256)),
+          output_digest: contentDigest(session.salt, fromHex(commit.output_sha256)),
           status: commit.status,
         },
         { type: 'seal.released', sealed_us: String(monoUs() - session.sealedAt) },

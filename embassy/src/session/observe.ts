@@ -1,8 +1,9 @@
 // What a session's activations come to: the sweep, the judgement and the pooled vector, off to the registry.
-import { type AbortReason, SealedError, saltedDigest } from '@sealed/protocol'
+import { type AbortReason, SealedError } from '@sealed/protocol'
 import { pool } from '../activations/pool.ts'
 import { parseHiddenStates } from '../activations/safetensors.ts'
 import { sweep } from '../activations/sweep.ts'
+import { saltedDigest } from '../digests.ts'
 import type { Draft } from '../store/operations.ts'
 import type { Observation } from '../store/registry-rows.ts'
 
@@ -26,7 +27,7 @@ export async function observe(
     const { tokens, layers, hidden } = states
     const statement: Draft = {
       type: 'activations.observed',
-      content_digest: await saltedDigest(salt, file),
+      content_digest: saltedDigest(salt, file),
       hidden,
       layers,
       model,

@@ -1,0 +1,136 @@
+// Where the time of one lone request goes, with the no-op workload: step by step from its statements, CPU by process,
+// waits for the TPM and for the disk apart.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ask, attest } from '@sealed/client'
+import { decodeReceipt, parsePolicy, unspliceReceipt } from '@sealed/protocol'
+import type { Instance } from '../scripts/up.ts'
+import { childOf, cpuMs } from './support/cpu.ts'
+import { median, ms, quantile, table } from './support/table.ts'
+
+const REQUESTS = 300
+const WARM_UP = 100
+const FSYNC_REQUESTS = 50
+const ENDPOINT = '/v1/chat/completions'
+const BODY = JSON.stringify({
+  model: 'noop',
+  messages: [{ role: 'user', content: 'a lone request' }],
+})
+
+export async function benchRequest(instance: Instance): Promise<void> {
+  const plain = async () => {
+    const response = await fetch(`${instance.url}${ENDPOINT}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: BODY,
+    })
+    return unspliceReceipt(new Uint8Array(await response.arrayBuffer()))!.receipt
+  }
+  const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
+  const attested = await attest({ url: instance.url, policy })
+  const envelope = async () =>
+    (
+      await ask({
+        attested,
+        endpoint: ENDPOINT,
+        body: new TextEncoder().encode(BODY),
+        verdict: 'report',
+      })
+    ).receipt!
+  await door(instance, 'plain door', plain)
+  await door(instance, 'envelope door (client included in the wall time, not in the CPU)', envelope)
+  await fsyncs(instance, plain)
+}
+
+async function door(
+  instance: Instance,
+  name: string,
+  request: () => Promise<string>,
+): Promise<void> {
+  for (let i = 0; i < WARM_UP; i++) await request()
+  const processes = processesOf(instance)
+  const before = processes.map(({ pid }) => cpuMs(pid))
+  const walls: number[] = []
+  const receipts: string[] = []
+  for (let i = 0; i < REQUESTS; i++) {
+    const from = performance.now()
+    receipts.push(await request())
+    walls.push(performance.now() - from)
+  }
+  const spent = processes.map(({ pid }, i) => (cpuMs(pid) - before[i]!) / REQUESTS)
+  table(
+    `${name}: ${REQUESTS} requests, one after another, ms`,
+    ['', 'median', 'p99'],
+    [
+      ['whole request, as the client sees it', ms(median(walls)), ms(quantile(walls, 0.99))],
+      ...steps(receipts),
+    ],
+  )
+  const ours = processes.reduce((sum, { ours }, i) => sum + (ours ? spent[i]! : 0), 0)
+  table(
+    `${name}: CPU, ms a request`,
+    ['process', 'CPU'],
+    [
+      ...processes.map(({ name: process }, i) => [process, ms(spent[i]!)]),
+      ['all of ours', ms(ours)],
+    ],
+  )
+}
+
+/** Time between consecutive statements. */
+function steps(receipts: readonly string[]): string[][] {
+  const lists = receipts.map((receipt) => decodeReceipt(receipt).leaf.statements)
+  return lists[0]!.slice(1).map((statement, i) => {
+    const spans = lists.map(
+      (list) => Number(BigInt(list[i + 1]!.mono_us) - BigInt(list[i]!.mono_us)) / 1000,
+    )
+    return [`  to ${statement.type}`, ms(median(spans)), ms(quantile(spans, 0.99))]
+  })
+}
+
+function processesOf(instance: Instance): { name: string; pid: number; ours: boolean }[] {
+  const embassy = instance.embassy.pid!
+  return [
+    { name: 'gateway', pid: instance.gateway.pid!, ours: true },
+    { name: 'relay', pid: childOf(embassy, 'relay/main.ts'), ours: true },
+    { name: 'embassy', pid: embassy, ours: true },
+    { name: 'nft (firewall)', pid: childOf(embassy, 'nft'), ours: true },
+    { name: 'swtpm (stands for the TPM)', pid: instance.tpmPid, ours: false },
+  ]
+}
+
+/** Counts what reaches the disk, from outside the process. */
+async function fsyncs(instance: Instance, request: () => Promise<string>): Promise<void> {
+  const args = ['-f', '-e', 'trace=fsync,fdatasync', '-T', '-p', String(instance.embassy.pid!)]
+  const strace = spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  let output = ''
+  strace.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+  })
+  while (!output.includes('attached')) await delay(20)
+  for (let i = 0; i < 5; i++) await request()
+  const from = calls(output).length
+  for (let i = 0; i < FSYNC_REQUESTS; i++) await request()
+  strace.kill('SIGINT')
+  await once(strace, 'exit')
+  const waits = calls(output).slice(from)
+  table(
+    `the disk, ${FSYNC_REQUESTS} requests`,
+    ['', ''],
+    [
+      ['fsyncs a request', (waits.length / FSYNC_REQUESTS).toFixed(2)],
+      ['one fsync, median ms', ms(1000 * median(waits))],
+      [
+        'waiting for them, ms a request',
+        ms((1000 * waits.reduce((sum, wait) => sum + wait, 0)) / FSYNC_REQUESTS),
+      ],
+    ],
+  )
+}
+
+const calls = (output: string): number[] =>
+  [...output.matchAll(/(?:fsync|fdatasync)(?:\(| resumed).*<([\d.]+)>/g)].map(([, seconds]) =>
+    Number(seconds),
+  )

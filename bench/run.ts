@@ -1,0 +1,27 @@
+// `npm run bench`: every part beside what a user would take instead, in one run of a few minutes. Figures, no verdicts.
+import { mkdtemp } from 'node:fs/promises'
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { REPOSITORY } from '../scripts/instance/paths.ts'
+import { up } from '../scripts/up.ts'
+import { benchAgainstNginx } from './against-nginx.ts'
+import { benchProtocol } from './protocol.ts'
+import { benchRequest } from './request.ts'
+import { benchSeal, benchTpm } from './tpm-and-firewall.ts'
+
+const say = (line: string) => process.stdout.write(`${line}\n`)
+say(
+  `${cpus()[0]?.model}, ${availableParallelism()} threads, load ${loadavg()[0]!.toFixed(1)}, Node ${process.version}`,
+)
+
+const instance = await up(await mkdtemp(join(tmpdir(), 'sealed-bench-')), { workload: 'noop' })
+try {
+  await benchRequest(instance)
+  await benchAgainstNginx(instance)
+} finally {
+  await instance.stop()
+}
+await benchTpm()
+await benchSeal(join(REPOSITORY, '.sealed', 'images'))
+await benchProtocol()
+say(`\nload at the end ${loadavg()[0]!.toFixed(1)}`)

@@ -1,0 +1,27 @@
+// CPU time of processes, from the kernel's own accounts, to the nanosecond.
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** Milliseconds that a process has spent on a CPU, all threads that are alive together. */
+export function cpuMs(pid: number): number {
+  let total = 0
+  for (const thread of readdirSync(`/proc/${pid}/task`))
+    total += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0])
+  return total / 1e6
+}
+
+/** Children of a process, by a word in their command line. */
+export function childOf(pid: number, word: string): number {
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    try {
+      const parent = Number(
+        /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${entry}/status`, 'utf8'))?.[1],
+      )
+      const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8')
+      if (parent === pid && command.includes(word)) return Number(entry)
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  throw new Error(`process ${pid} has no child ${word}`)
+}
