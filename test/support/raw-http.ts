@@ -108,7 +108,11 @@ export function firstAnswer(text: string): { status: number; code: string | unde
 export const answersIn = (text: string): number => text.match(/HTTP\/1\.1 \d{3} /g)?.length ?? 0
 
 /** A request to the envelope door whose answer has begun: admitted, and on its way to a replica or waiting for one. */
-export async function beginSealed(url: string, envelope: string): Promise<Begun> {
+export async function beginSealed(
+  url: string,
+  envelope: string,
+  headers: readonly string[] = [],
+): Promise<Begun> {
   const client = await RawClient.open(url)
   client.request(
     [
@@ -116,6 +120,7 @@ export async function beginSealed(url: string, envelope: string): Promise<Begun>
       'Host: localhost',
       'Content-Type: application/vnd.sealed-request+json',
       `Content-Length: ${envelope.length}`,
+      ...headers,
     ],
     envelope,
   )
