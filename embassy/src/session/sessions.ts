@@ -21,6 +21,8 @@ import { judge, reasonOf } from './judge.ts'
 import { opening } from './opening.ts'
 import type { Session } from './session.ts'
 
+export type Ended = Pick<ClosedSession, 'receipt'>
+
 export interface SessionsDeps extends AdmissionDeps {
   fleets: ReadonlyMap<string, Fleet>
   ledger: Ledger
@@ -33,6 +35,8 @@ export interface SessionsDeps extends AdmissionDeps {
 export class Sessions {
   readonly #deps: SessionsDeps
   readonly #open = new Map<string, Session>()
+  /** Aborts on their way into the log: whoever asks about one of these sessions is told how it ended. */
+  readonly #closing = new Map<string, Promise<ClosedSession | undefined>>()
   /** Nonces of sessions that are open: on disk only from the reveal on. */
   readonly #nonces = new Set<string>()
 
@@ -107,7 +111,7 @@ export class Sessions {
 
   /** Takes the commitment to the output, applies the registry, writes the leaf, lets go, and answers with the receipt. */
   async commit(id: string, commit: Commit): Promise<ClosedSession> {
-    const session = this.#find(id)
+    const session = this.#open.get(id) ?? (await this.#ended(id))
     session.step('commit')
     clearTimeout(session.deadline)
     const fleet = this.#fleet(session)
@@ -133,10 +137,10 @@ export class Sessions {
     }
   }
 
-  /** Ends a session early; answers with the receipt where something had been revealed. */
-  async abort(id: string, { reason, output_bytes }: Abort): Promise<ClosedSession | undefined> {
+  /** Ends a session early; answers with the receipt where something had been revealed, also if it had ended already. */
+  async abort(id: string, { reason, output_bytes }: Abort): Promise<Ended | undefined> {
     const session = this.#open.get(id)
-    return session && this.#end(session, reason, output_bytes)
+    return session ? this.#end(session, reason, output_bytes) : this.#receiptOf(id)
   }
 
   /** Ends every session: the relay that held them is gone. */
@@ -234,7 +238,17 @@ export class Sessions {
     return effects.includes('close') ? this.#closeAborted(session, reason, outputBytes) : undefined
   }
 
-  async #closeAborted(
+  #closeAborted(
+    session: Session,
+    reason: AbortReason,
+    outputBytes: number,
+  ): Promise<ClosedSession | undefined> {
+    const closing = this.#writeAbort(session, reason, outputBytes)
+    this.#closing.set(session.id, closing)
+    return closing.finally(() => this.#closing.delete(session.id))
+  }
+
+  async #writeAbort(
     session: Session,
     reason: AbortReason,
     outputBytes: number,
@@ -320,12 +334,20 @@ export class Sessions {
 
   #find(id: string): Session {
     const session = this.#open.get(id)
-    if (!session)
-      throw new SealedError(
-        'session.aborted',
-        'no such session is open: it ended, or its deadline passed',
-      )
+    if (!session) throw over()
     return session
+  }
+
+  /** Throws what is to be said of a session that is not open, with its receipt where it has one. */
+  async #ended(id: string): Promise<never> {
+    throw over((await this.#receiptOf(id))?.receipt)
+  }
+
+  async #receiptOf(id: string): Promise<Ended | undefined> {
+    const closing = await this.#closing.get(id)
+    if (closing) return closing
+    const receipt = await this.#deps.store.runLazy('receipt', id)
+    return receipt === undefined ? undefined : { receipt }
   }
 
   #forget(session: Session): void {
@@ -335,5 +357,11 @@ export class Sessions {
   }
 }
 
+const over = (receipt?: string) =>
+  new SessionFailure(
+    'session.aborted',
+    'no such session is open: it ended, or its deadline passed',
+    receipt === undefined ? {} : { receipt },
+  )
 const replayed = () =>
   new SealedError('envelope.replayed', 'this nonce was used before: make a new envelope')
