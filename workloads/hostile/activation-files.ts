@@ -18,6 +18,15 @@ const put = (path: string, bytes: Uint8Array): void => {
   renameSync(`${path}.part`, path)
 }
 
+/** What happens after the answer may find the directory full or gone; that is no reason to die. */
+function tryTo(write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    process.stderr.write(`${String(error)}\n`)
+  }
+}
+
 const withValue =
   (value: number) =>
   ({ path, good }: Drop) => {
@@ -112,7 +121,10 @@ export const ACTIVATION_FILES: Readonly<Record<string, Behaviour>> = {
   /** Good activations, `ms` (1,000) after the last byte of the answer. */
   'activations-late'(call, options) {
     const { path, good } = drop(call, options)
-    setTimeout(() => put(path, safetensors(good)), number(options, 'ms', 1_000)).unref()
+    setTimeout(
+      () => tryTo(() => put(path, safetensors(good))),
+      number(options, 'ms', 1_000),
+    ).unref()
     answerWell(call)
   },
 
@@ -123,7 +135,7 @@ export const ACTIVATION_FILES: Readonly<Record<string, Behaviour>> = {
     put(path, safetensors(good))
     let turn = 0
     const change = setInterval(() => {
-      writeFileSync(path, safetensors(turn++ % 2 === 0 ? other : good))
+      tryTo(() => writeFileSync(path, safetensors(turn++ % 2 === 0 ? other : good)))
     }, 1)
     setTimeout(() => clearInterval(change), number(options, 'ms', 1_000)).unref()
     answerWell(call)

@@ -96,7 +96,7 @@ const report = (): Record<string, string> => ({
 /** Opens what `HOLD` lists, at start: before any session. */
 export async function holdAtStart(): Promise<void> {
   for (const target of (process.env.HOLD ?? '').split(',').filter(Boolean))
-    await hold(target, number({}, 'wait_ms', 1_000))
+    await hold(target, 1_000)
 }
 
 export const SOCKETS: Readonly<Record<string, Behaviour>> = {

@@ -1,7 +1,7 @@
 // `node build.ts NAME --out FILE`: builds an image archive, unless the one there was made of the same inputs, and
 // prints the image id.
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type ImageSpec, writeDockerArchive } from './docker-archive.ts'
 import { IMAGE_NAMES, type ImageName, imageSpec } from './images.ts'
@@ -26,7 +26,9 @@ export async function buildImage(name: ImageName, out: string): Promise<string> 
     if (made.inputs === inputs) return made.id
   }
   const id = await writeDockerArchive(spec, out)
-  writeFileSync(noted, JSON.stringify({ id, inputs }))
+  const part = `${noted}.${process.pid}.part`
+  writeFileSync(part, JSON.stringify({ id, inputs }))
+  renameSync(part, noted)
   return id
 }
 

@@ -56,7 +56,7 @@ export async function writeDockerArchive(spec: ImageSpec, path: string): Promise
     content,
   })
   const [layerHeader] = tar([file('layer.tar', { length: layerSize } as Uint8Array)])
-  const part = `${path}.part`
+  const part = `${path}.${process.pid}.part`
   try {
     await pipeline(
       Readable.from(

@@ -1,28 +1,5 @@
-// A workload that does nothing quickly: a fixed answer and a small activations file, so that a benchmark shows what
-// everything around it costs.
-import { handOver } from '../server/activations.ts'
-import { Answer } from '../server/answer.ts'
+// A workload that does nothing quickly.
 import { openAiServer, serve } from '../server/openai-server.ts'
-import { reachReport } from '../server/reach.ts'
-import { statesOf } from '../server/stand-in-states.ts'
+import { noopWorkload } from './workload.ts'
 
-const MODEL = 'noop'
-
-serve(
-  openAiServer({
-    model: MODEL,
-    async complete(call) {
-      const answer = new Answer(MODEL, call)
-      const metadata = await reachReport()
-      answer.text('ok')
-      handOver({
-        requestId: answer.id,
-        model: MODEL,
-        modelSha256: '0'.repeat(64),
-        promptTokens: 1,
-        ...statesOf(JSON.stringify(call.body.messages ?? call.body.prompt ?? '')),
-      })
-      answer.end({ finish: 'stop', promptTokens: 1, completionTokens: 1, metadata })
-    },
-  }),
-)
+serve(openAiServer(noopWorkload))

@@ -12,7 +12,7 @@ export interface CompletionRequest {
 
 type Body = Readonly<Record<string, unknown>>
 
-/** Members that this model cannot honour, and the values that ask for nothing. */
+/** Members that this model cannot honour, and the values that ask for nothing; so do empty lists and objects. */
 const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
   n: [1],
   best_of: [1],
@@ -24,7 +24,7 @@ const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
   logit_bias: [],
   tools: [],
   functions: [],
-  response_format: [],
+  response_format: ['{"type":"text"}'],
   top_p: [1],
   frequency_penalty: [0],
   presence_penalty: [0],
@@ -52,7 +52,8 @@ export function parseRequest(body: Body, chat: boolean): CompletionRequest {
 
 function asksNothing(value: unknown, harmless: readonly unknown[]): boolean {
   if (value === undefined || value === null || harmless.includes(value)) return true
-  return typeof value === 'object' && Object.keys(value).length === 0
+  if (typeof value !== 'object') return false
+  return Object.keys(value).length === 0 || harmless.includes(JSON.stringify(value))
 }
 
 /** The model answers single questions: what came before the last one is not part of its prompt. */

@@ -22,6 +22,7 @@ function widen(bytes: Buffer): Float32Array {
   for (let i = 0; i < out.length; i++) {
     const bits = bytes.readUInt16LE(2 * i)
     const exponent = (bits >> 10) & 31
+    if (exponent === 31) throw new Error(`the weights hold a value that is not finite, at ${i}`)
     const fraction = bits & 1023
     const magnitude =
       exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25)

@@ -1,6 +1,7 @@
 // The HTTP surface that all workloads here share: OpenAI's paths over node:http, one request at a time, bounded, with
 // OpenAI-shaped errors. What an answer says is the workload's own business.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { reachReport, tryWhileIdle } from './reach.ts'
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -126,10 +127,11 @@ function fail(response: ServerResponse, error: unknown): void {
   })
 }
 
-/** Listens where the environment says and stops on SIGTERM. */
+/** Listens where `HOST` and `PORT` say, prints the port, and stops on SIGTERM. */
 export function serve(server: Server): void {
-  const port = Number(process.env.PORT ?? 8000)
-  server.listen(port, process.env.HOST ?? '127.0.0.1')
+  server.listen(Number(process.env.PORT ?? 8000), process.env.HOST ?? '127.0.0.1', () => {
+    process.stdout.write(`listening on port ${(server.address() as AddressInfo).port}\n`)
+  })
   process.once('SIGTERM', () => {
     server.close()
     server.closeAllConnections()
