@@ -83,8 +83,7 @@ async function answer(
 async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = []
   let size = 0
-  // Left open when the body is refused: an answer on a destroyed socket would reach nobody.
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length
     if (size > MAX_BODY_BYTES)
       throw new RequestError(413, 'request_too_large', `body over ${MAX_BODY_BYTES} bytes`)

@@ -1,6 +1,7 @@
 // Serves a workload on a free port of the loopback for one test, with an activations directory of its own.
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { openAiServer, type Workload } from '../server/openai-server.ts'
 export const CHAT = '/v1/chat/completions'
 
 export interface Serving {
+  server: Server
   url: string
   activations: string
   post(body: unknown, init?: { path?: string; signal?: AbortSignal }): Promise<Response>
@@ -25,6 +27,7 @@ export async function serving(workload: Workload): Promise<Serving> {
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   return {
+    server,
     url,
     activations,
     post: (body, { path = CHAT, signal } = {}) =>
