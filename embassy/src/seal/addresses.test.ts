@@ -66,7 +66,8 @@ describe('an address', () => {
     fc.assert(
       fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), fc.nat(128), (address, length) => {
         const v6 = address.includes(':')
-        fc.pre(!v6 || !/^(::|0:0:0:0:0:)/.test(address))
+        // IPv4 in IPv6's clothes begins with zeros, however they are spelt, and is refused.
+        fc.pre(!v6 || !/^[0:]/.test(address))
         const block = `${address}/${v6 ? length : length % 33}`
         const once = canonicalAddress(block)
         expect(canonicalAddress(once)).toBe(once)
