@@ -1,0 +1,153 @@
+// The firewall and the containers taken away behind the embassy's back, between sessions and during one. Nothing is
+// revealed to a replica that is not provably sealed, nothing is answered that was computed while it was not, and the
+// instance mends itself.
+// Mutants: without `fleet.check` in `judge` (embassy/src/session/judge.ts) everything changed during a session goes
+// unseen and its answer is given; without the reading in `seal` (nft-seal.ts) a session is opened with no firewall
+// process at all.
+import { write } from '@sealed/client'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { run } from '../../scripts/world/run.ts'
+import { CAPABILITY, Failures, replicaOf, SAMPLE } from '../support/failing-session.ts'
+import { abortOf, CHAT, eventually, World } from '../support/instance.ts'
+import { Machine } from '../support/machine.ts'
+import { expectRefusal } from '../support/refusals.ts'
+
+let world: World
+let machine: Machine
+const failures = new Failures(() => world)
+
+beforeAll(async () => {
+  world = await World.start({
+    workload: 'hostile',
+    limits: { workload_ms: 5_000, activations_ms: 500 },
+  })
+  machine = new Machine(world)
+  const [authority] = world.authorities
+  const common = { attested: world.attested, endpoint: CHAT, authority }
+  await write({ ...common, body: world.body(SAMPLE), capability: CAPABILITY })
+})
+afterAll(() => world?.close())
+
+/** A session that is under way while `harm` is done, and its answer. */
+async function during(harm: () => Promise<unknown>) {
+  await world.serving()
+  const asked = world.chat(SAMPLE, { behave: { name: 'slow', ms: 1_500 } })
+  const id = await eventually('a session', async () => (await machine.openSessions())[0])
+  await harm()
+  return { id, reply: await asked }
+}
+
+/** Withheld, not metered, its replica replaced; and what comes next is answered and metered once. */
+async function expectWithheld(
+  { id, reply }: Awaited<ReturnType<typeof during>>,
+  before: number,
+  reasons: readonly string[],
+): Promise<void> {
+  expect(reply.status).toBe(424)
+  expect(reply.headers.get('x-should-retry')).toBe('false')
+  const receipt = await world.receipt(id)
+  expect(reply.receipt).toBe(receipt)
+  expect(reasons).toContain(abortOf(receipt))
+  failures.spent.add(replicaOf(receipt))
+  failures.expectFresh((await world.serving()).receipt!)
+  expect(await world.meter(CAPABILITY)).toBe(before)
+  expect((await world.chat(SAMPLE)).status).toBe(200)
+  expect(await world.meter(CAPABILITY)).toBe(before + 1_000_000)
+}
+
+const meter = async () => (await world.meter(CAPABILITY))!
+
+describe('the firewall process killed', () => {
+  test('between sessions: the next one is refused before anything is revealed, those after it are served', async () => {
+    await world.serving()
+    const made = await world.leavesMadeBy(async () => {
+      const old = await machine.nftPid()
+      await machine.kill(old)
+      const refused = await world.chat(SAMPLE)
+      expectRefusal(refused, { status: 503, code: 'seal.failed' })
+      expect(await machine.openSessions()).toEqual([])
+      await eventually('another firewall process', async () => {
+        const now = await machine.nftPid()
+        return now === old ? undefined : now
+      })
+    })
+    expect(made).toBe(0)
+  })
+
+  test('during a session: its answer is withheld', async () => {
+    const before = await meter()
+    const harmed = await during(async () => machine.kill(await machine.nftPid()))
+    expect(harmed.reply.code).toBe('seal.failed')
+    await expectWithheld(harmed, before, ['seal.failed'])
+  })
+})
+
+describe('rules changed during a session: its answer is withheld when', () => {
+  test.each<[string, () => string[][]]>([
+    [
+      'the way out is opened',
+      () => [['add', 'element', 'inet', machine.table(), 'open', `{ "${machine.device()}" }`]],
+    ],
+    ['a rule is added', () => [['insert', 'rule', 'inet', machine.table(), 'gate', 'accept']]],
+    ['a chain is emptied', () => [['flush', 'chain', 'netdev', machine.table(), 'from_workload']]],
+    ['a table is gone', () => [['delete', 'table', 'inet', machine.table()]]],
+    [
+      'both tables are gone',
+      () => ['inet', 'netdev'].map((family) => ['delete', 'table', family, machine.table()]),
+    ],
+  ])('%s', async (_, commands) => {
+    const before = await meter()
+    const harmed = await during(async () => {
+      for (const command of commands()) await machine.nft(...command)
+    })
+    // An emptied chain drops the answer too: then the deadline comes first.
+    const reasons = ['seal.breached', 'seal.failed', 'deadline']
+    await expectWithheld(harmed, before, reasons)
+  })
+
+  test('and a change that was made before it is seen at the end of the next one', async () => {
+    await world.serving()
+    const before = await meter()
+    await machine.nft('insert', 'rule', 'inet', machine.table(), 'gate', 'accept')
+    const reply = await world.chat(SAMPLE)
+    const id = reply.headers.get('sealed-receipt-id')!
+    await expectWithheld({ id, reply }, before, ['seal.breached'])
+  })
+})
+
+describe('taken away behind the embassy’s back', () => {
+  test('the workload’s container, between sessions', async () => {
+    const spent = replicaOf((await world.serving()).receipt!)
+    await machine.containers.remove(machine.container())
+    const next = await eventually('another replica', async () => {
+      const reply = await world.chat('still there?').catch(() => undefined)
+      return reply?.status === 200 && replicaOf(reply.receipt!) !== spent ? reply : undefined
+    })
+    failures.expectFresh(next.receipt!)
+  })
+
+  test('the workload’s container, during a session', async () => {
+    const before = await meter()
+    const harmed = await during(() => machine.containers.remove(machine.container()))
+    await expectWithheld(harmed, before, ['workload.failed', 'replica.lost'])
+  })
+
+  test('the link, during a session', async () => {
+    const before = await meter()
+    const harmed = await during(() => run('ip', ['link', 'del', machine.device()]))
+    await expectWithheld(harmed, before, [
+      'workload.failed',
+      'seal.breached',
+      'seal.failed',
+      'deadline',
+    ])
+  })
+
+  test('the container that holds the network, between sessions', async () => {
+    await world.serving()
+    await machine.containers.remove(machine.container(0, 'pause'))
+    const before = await meter()
+    await world.serving()
+    expect(await meter()).toBe(before)
+  })
+})
