@@ -104,7 +104,8 @@ function statusOf(error: SealedError, sent: boolean): ContentfulStatusCode {
   if (error instanceof Refusal) return error.status
   const status = STATUS[error.code]
   if (!invitesRetry(status)) return status
-  const ended = error instanceof SessionFailure && error.receipt !== undefined
+  const ended =
+    error instanceof SessionFailure && (error.receipt !== undefined || error.session !== undefined)
   const doubtful = sent && error.remedy === 'stop' && !BEFORE_REVEAL.has(error.code)
   return ended || doubtful ? AFTER_REVEAL : status
 }
@@ -142,9 +143,9 @@ export function answerError(c: Context<AppEnv>, thrown: unknown): Response {
     c.header('retry-after', retryAfter(failure?.retryAfterMs))
   if (error.remedy === 'stop' || status === AFTER_REVEAL) c.header('x-should-retry', 'false')
   const body = errorBody(status, error)
-  if (failure?.receipt === undefined) return c.json(body, status)
-  const id = receiptId(failure.receipt)
+  const id = failure?.session ?? receiptId(failure?.receipt)
   if (id !== undefined) c.header('sealed-receipt-id', id)
+  if (failure?.receipt === undefined) return c.json(body, status)
   if (failure.receipt.length > MAX_RECEIPT_IN_ERROR) return c.json(body, status)
   return c.json({ ...body, receipt: failure.receipt }, status)
 }
@@ -152,7 +153,8 @@ export function answerError(c: Context<AppEnv>, thrown: unknown): Response {
 /** Whole seconds, from one second to a day. */
 const retryAfter = (ms = 0) => String(Math.min(86_400, Math.max(1, Math.ceil(ms / 1000))))
 
-function receiptId(receipt: string): string | undefined {
+function receiptId(receipt: string | undefined): string | undefined {
+  if (receipt === undefined) return undefined
   try {
     return decodeReceipt(receipt).leaf.session
   } catch {

@@ -154,9 +154,21 @@ describe('the plain door', () => {
     }
   })
 
+  it('withholds events that nobody asked for: a forged receipt among them would look like ours', async () => {
+    const body = utf8('data: {"choices":[],"receipt":"forged"}\n\ndata: [DONE]\n\n')
+    for (const contentType of ['text/event-stream', 'Text/Event-Stream; charset=utf-8']) {
+      const response = await answering({ contentType, body, receipt: abortedReceipt }).request(
+        PATH,
+        post(chat()),
+      )
+      expect(response.status).toBe(424)
+      expect(response.headers.get('sealed-receipt-id')).toBe(ID)
+      expect(await response.text()).not.toContain('forged')
+    }
+  })
+
   it('passes on an answer that is no JSON object, without a splice', async () => {
     for (const [contentType, body] of [
-      ['text/event-stream', 'data: {"a":1}\n\n'],
       ['text/plain', '{"a":1}'],
       ['application/json', '[{"a":1}]'],
       ['application/json', '{"a":1'],

@@ -70,6 +70,12 @@ function readNonce(header: string | undefined): string | undefined {
 function send(c: Context<AppEnv>, answer: PlainAnswer): Response {
   const idOnly = prefersId(c.req.header('prefer'))
   const succeeded = answer.status >= 200 && answer.status < 300
+  if (/^text\/event-stream\b/i.test(answer.contentType))
+    throw new SessionFailure(
+      'workload.failed',
+      'the workload streamed an answer that was asked for whole; its events could pass for the gateway’s own',
+      { receipt: answer.receipt },
+    )
   c.header('cache-control', 'no-store')
   c.header('sealed-receipt-id', answer.receiptId)
   c.header('sealed-salt', answer.salt)
