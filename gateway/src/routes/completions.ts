@@ -1,6 +1,13 @@
 // The plain door, buffered: OpenAI's chat and text completions. The body goes to the workload unchanged and its answer
 // comes back unchanged, with the receipt spliced in; nothing is sent before the answer's status is known.
-import { type Bytes, fromBase64url, fromUtf8, SealedError, spliceReceipt } from '@sealed/protocol'
+import {
+  type Bytes,
+  fromBase64url,
+  fromUtf8,
+  SealedError,
+  SessionFailure,
+  spliceReceipt,
+} from '@sealed/protocol'
 import { type Context, Hono } from 'hono'
 import { readBody, requireType } from '../body.ts'
 import type { AppEnv, Deps, PlainAnswer } from '../deps.ts'
