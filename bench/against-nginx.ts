@@ -30,9 +30,6 @@ export async function benchAgainstNginx(instance: Instance): Promise<void> {
   const config = join(directory, 'nginx.conf')
   await writeFile(config, nginxConfig(directory))
   const nginx = spawn('nginx', ['-p', directory, '-c', config], { stdio: 'ignore' })
-  nginx.on('error', () =>
-    process.stdout.write('nginx is not installed: apt-get install nginx-light\n'),
-  )
   const agent = new Agent({ connections: 64 })
   try {
     const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
