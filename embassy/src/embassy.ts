@@ -203,7 +203,7 @@ async function start(
     clearInterval(pruning)
   })
   const challenges = new Challenges(tpm, boot.keySetDigest)
-  const status = () => statusOf(workloads, fleets)
+  const status = () => statusOf(workloads, fleets, ledger.able)
   const app = gatewayApp({ document: () => attested.document, challenges, store, status })
   const gatewayServer = await listen(app, join(runtime, 'embassy', 'gateway.sock'), GATEWAY_GID)
   cleanup.push(() => gatewayServer.close())
@@ -212,6 +212,7 @@ async function start(
 function statusOf(
   workloads: readonly LoadedWorkload[],
   fleets: ReadonlyMap<string, Fleet>,
+  provable: boolean,
 ): Status {
   const rows = workloads.map(({ config }) => ({
     endpoints: config.endpoints,
@@ -220,9 +221,13 @@ function statusOf(
     replicas_ready: fleets.get(config.name)?.ready ?? 0,
   }))
   const down = rows.filter(({ replicas_ready }) => replicas_ready === 0).map(({ name }) => name)
+  const faults = [
+    ...(provable ? [] : ['the log cannot be proven']),
+    ...(down.length === 0 ? [] : [`no replica of ${down.join(', ')}`]),
+  ]
   return {
-    ready: down.length === 0,
-    reason: down.length === 0 ? '' : `no replica of ${down.join(', ')}`,
+    ready: faults.length === 0,
+    reason: faults.join('; '),
     workloads: rows,
   }
 }

@@ -17,6 +17,8 @@ export const rpcErrorSchema = v.strictObject({
     /** Receipt of the session that this failure ended, where there was one. */
     receipt: v.exactOptional(receipt),
     retry_after_ms: v.exactOptional(integer()),
+    /** The session that was begun, also where its receipt is not there yet. */
+    session: v.exactOptional(hex(16)),
   }),
 })
 export type RpcError = v.InferOutput<typeof rpcErrorSchema>
@@ -25,15 +27,23 @@ export type RpcError = v.InferOutput<typeof rpcErrorSchema>
 export class SessionFailure extends SealedError {
   readonly receipt: string | undefined
   readonly retryAfterMs: number | undefined
+  readonly session: string | undefined
 
   constructor(
     code: Code,
     message: string,
-    options: { param?: string; cause?: unknown; receipt?: string; retryAfterMs?: number } = {},
+    options: {
+      param?: string
+      cause?: unknown
+      receipt?: string
+      retryAfterMs?: number
+      session?: string
+    } = {},
   ) {
     super(code, message, options)
     this.receipt = options.receipt
     this.retryAfterMs = options.retryAfterMs
+    this.session = options.session
   }
 }
 
@@ -55,6 +65,7 @@ export function toRpcError(error: unknown): RpcError {
       ...(param !== undefined && { param: param.slice(0, 256) }),
       ...(more?.receipt !== undefined && { receipt: more.receipt }),
       ...(more?.retryAfterMs !== undefined && { retry_after_ms: more.retryAfterMs }),
+      ...(more?.session !== undefined && { session: more.session }),
     },
   }
 }
@@ -64,11 +75,12 @@ export function fromRpcError(body: unknown): SessionFailure {
   const parsed = v.safeParse(rpcErrorSchema, body)
   if (!parsed.success)
     return new SessionFailure('internal.error', 'a process of this machine answered garbage')
-  const { code, message, param, receipt, retry_after_ms } = parsed.output.error
+  const { code, message, param, receipt, retry_after_ms, session } = parsed.output.error
   return new SessionFailure(code, message, {
     ...(param !== undefined && { param }),
     ...(receipt !== undefined && { receipt }),
     ...(retry_after_ms !== undefined && { retryAfterMs: retry_after_ms }),
+    ...(session !== undefined && { session }),
   })
 }
 

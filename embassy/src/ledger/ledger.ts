@@ -8,6 +8,7 @@ import {
   QUOTED_PCRS,
   quoteBinding,
   SealedError,
+  SessionFailure,
   type SessionLeaf,
   sha256,
   signNote,
@@ -56,6 +57,8 @@ export class Ledger {
   /** Whether the last checkpoint's intent may be ahead of the TPM. */
   #unsettled = false
   #retry: NodeJS.Timeout | undefined
+  /** Why the last checkpoint could not be made. */
+  #failure: Error | undefined
 
   constructor(deps: LedgerDeps) {
     this.#deps = deps
@@ -88,6 +91,20 @@ export class Ledger {
     })
   }
 
+  get able(): boolean {
+    return this.#failure === undefined
+  }
+
+  /** Throws `embassy.unavailable` while no checkpoint can be made: what cannot be proven is not begun. */
+  ensureAble(): void {
+    if (this.#failure)
+      throw new SessionFailure(
+        'embassy.unavailable',
+        'the log cannot be proven at the moment, so nothing was revealed: try again later',
+        { cause: this.#failure, retryAfterMs: RETRY_MS },
+      )
+  }
+
   stop(): void {
     clearTimeout(this.#retry)
   }
@@ -103,7 +120,9 @@ export class Ledger {
     try {
       if (this.#unsettled) await this.#settle()
       await this.#checkpoint(batch)
+      this.#failure = undefined
     } catch (error) {
+      this.#failure = error as Error
       for (const { reject } of batch) reject(error as Error)
       const fatal =
         error instanceof SealedError &&

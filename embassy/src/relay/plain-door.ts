@@ -53,11 +53,9 @@ export async function plainDoor(
     })
   } catch (error) {
     const failure = fromRpcError(toRpcError(error))
-    const headers: Record<string, string> = { 'content-type': RPC_ERROR_TYPE }
-    if (failure.receipt !== undefined) headers[RPC_HEADERS.receiptId] = session
     return Response.json(toRpcError(error), {
-      status: failure.receipt === undefined ? 503 : 424,
-      headers,
+      status: failure.session === undefined ? 503 : 424,
+      headers: { 'content-type': RPC_ERROR_TYPE },
     })
   }
 }

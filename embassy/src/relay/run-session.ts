@@ -1,7 +1,13 @@
 // The relay's part in one session after its input is authentic: reveal, ask the workload, commit. The digest that is
 // committed is of the bytes read from the workload's socket, here.
 import { createHash } from 'node:crypto'
-import { type AbortReason, SealedError, SessionFailure } from '@sealed/protocol'
+import {
+  type AbortReason,
+  fromRpcError,
+  SealedError,
+  SessionFailure,
+  toRpcError,
+} from '@sealed/protocol'
 import type { EmbassyClient } from './embassy-client.ts'
 import type { WorkloadAnswer, WorkloadClient } from './workload-client.ts'
 
@@ -16,7 +22,7 @@ export interface SessionDeps {
 
 /**
  * Runs the session to its receipt. `input` makes the plaintext once the key is revealed. Throws `SessionFailure`, with
- * the receipt where anything had been revealed.
+ * the session's id where anything may have been revealed, and with its receipt where that is there already.
  */
 export async function runSession(
   deps: SessionDeps,
@@ -32,7 +38,9 @@ export async function runSession(
   signal.addEventListener('abort', onAbort)
   try {
     if (signal.aborted) leave()
-    const revealed = await embassy.reveal(session)
+    const revealed = await embassy.reveal(session).catch((error: unknown) => {
+      throw mayHaveRevealed(error) ? begun(session, error) : error
+    })
     leave = () => {}
     if (revealed.kind === 'reading') return revealed
     let answer: WorkloadAnswer
@@ -40,18 +48,37 @@ export async function runSession(
       const body = await input(revealed.encryption_key)
       answer = await workload.call(revealed, body, contentType, signal)
     } catch (error) {
-      throw await abort(embassy, session, error, signal)
+      const failure = abort(embassy, session, error, signal).catch((lost: unknown) => lost)
+      throw begun(session, await failure)
     }
     const sha256 = createHash('sha256').update(answer.body).digest()
-    const receipt = await embassy.commit(session, {
+    const commit = {
       output_bytes: answer.body.length,
       output_sha256: sha256.toString('hex'),
       status: answer.status,
+    }
+    const receipt = await embassy.commit(session, commit).catch((error: unknown) => {
+      throw begun(session, error)
     })
     return { kind: 'answer', answer, sha256: new Uint8Array(sha256), receipt }
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
+}
+
+/** An embassy that went away in the middle may have revealed first. */
+const mayHaveRevealed = (error: unknown): boolean =>
+  error instanceof SealedError && error.code === 'session.aborted'
+
+/** The failure of a session that has a receipt, or will have one: under its id. */
+function begun(session: string, error: unknown): SessionFailure {
+  const { code, message, param, receipt } = fromRpcError(toRpcError(error))
+  return new SessionFailure(code, message, {
+    cause: error,
+    ...(param !== undefined && { param }),
+    ...(receipt !== undefined && { receipt }),
+    session,
+  })
 }
 
 async function abort(

@@ -90,7 +90,7 @@ async function writeOutcome(writer: FrameStream, outcome: Outcome): Promise<void
 }
 
 async function writeFailure(writer: FrameStream, { error }: RpcError): Promise<void> {
-  const { receipt, ...rest } = error
+  const { receipt, session: _, ...rest } = error
   await writeAnswer(writer, 424, 'application/json', utf8(JSON.stringify({ error: rest })))
   await writer.frame('final', canonicalBytes(receipt === undefined ? {} : { receipt }))
 }

@@ -32,6 +32,8 @@ export interface SessionsDeps extends AdmissionDeps {
   log: (message: string, fields: Record<string, unknown>) => void
 }
 
+const WRITE_AGAIN_MS = 500
+
 export class Sessions {
   readonly #deps: SessionsDeps
   readonly #open = new Map<string, Session>()
@@ -191,10 +193,11 @@ export class Sessions {
   }
 
   /** Durable point A. */
-  #openOnDisk(session: Session): Promise<void> {
+  async #openOnDisk(session: Session): Promise<void> {
+    this.#deps.ledger.ensureAble()
     const { id, nonce, statements } = session
     const once = nonce !== undefined && session.door.kind === 'envelope' ? { nonce } : {}
-    return this.#deps.store.run('openSession', {
+    await this.#deps.store.run('openSession', {
       id,
       ...once,
       statements,
@@ -263,21 +266,34 @@ export class Sessions {
       reason,
     }
     this.#deps.log('session aborted', { session: session.id, reason })
+    const closing: Closing = {
+      session: session.id,
+      statements: session.statements,
+      end: { kind: 'abort', abort },
+      egressOpenMs: replica.egressOpenMs,
+    }
     try {
-      return await this.#deps.ledger.close({
-        session: session.id,
-        statements: session.statements,
-        end: { kind: 'abort', abort },
-        egressOpenMs: replica.egressOpenMs,
-      })
+      return await this.#deps.ledger.close(closing)
     } catch (error) {
-      // The opening is durable: the next start closes it.
       this.#deps.log('abort not written yet', {
         session: session.id,
         error: (error as Error).message,
       })
+      this.#writeLater(closing)
       return undefined
     }
+  }
+
+  /** The opening is durable, and so must its end be: tried again until it is; the next start does it otherwise. */
+  #writeLater(closing: Closing): void {
+    const write = async () => {
+      if (!this.#deps.ledger.able) return this.#writeLater(closing)
+      await this.#deps.ledger.close(closing).catch((error: unknown) => {
+        const closed = error instanceof SealedError && error.code === 'session.aborted'
+        if (!closed) this.#writeLater(closing)
+      })
+    }
+    setTimeout(() => void write(), WRITE_AGAIN_MS).unref()
   }
 
   /** `read`: no replica and no seal take part. */
