@@ -24,6 +24,8 @@ export async function checkAkChain(
     roots.includes(rootDigest),
     `root certificate ${rootDigest} is not one that the policy trusts`,
   )
+  for (const [i, der] of chain.entries())
+    ensure(isOneSequence(der), `certificate ${i} has bytes missing or left over`)
   const certificates = chain.map((der) => new X509Certificate(der))
   for (const [i, certificate] of certificates.entries()) {
     const issuer = certificates[i + 1] ?? certificate
@@ -37,8 +39,7 @@ export async function checkAkChain(
       signed,
       `certificate ${i} is not signed by the next one or not valid at ${new Date(atMs).toISOString()}`,
     )
-    const isCa = certificate.getExtension(BasicConstraintsExtension)?.ca === true
-    ensure(isCa === i > 0, i > 0 ? `certificate ${i} is no CA` : 'the leaf is a CA')
+    checkRole(certificate, i)
   }
   const leaf = certificates[0]!
   const usage = leaf.getExtension(KeyUsagesExtension)?.usages ?? 0
@@ -53,4 +54,24 @@ export async function checkAkChain(
     'the leaf certifies another key',
   )
   return `chain of ${chain.length} to ${certificates.at(-1)!.subject}`
+}
+
+/** The leaf is no CA; what stands above it is one, may sign certificates, and allows as many CAs below as there are. */
+function checkRole(certificate: X509Certificate, i: number): void {
+  const constraints = certificate.getExtension(BasicConstraintsExtension)
+  const isCa = constraints?.ca === true
+  ensure(isCa === i > 0, i > 0 ? `certificate ${i} is no CA` : 'the leaf is a CA')
+  if (i === 0) return
+  const usage = certificate.getExtension(KeyUsagesExtension)?.usages ?? KeyUsageFlags.keyCertSign
+  ensure((usage & KeyUsageFlags.keyCertSign) !== 0, `certificate ${i} may not sign certificates`)
+  ensure((constraints?.pathLength ?? i) >= i - 1, `the chain below certificate ${i} is too long`)
+}
+
+/** True when these bytes are one DER SEQUENCE, to the last: the library overlooks what is missing or left over. */
+function isOneSequence(der: Uint8Array): boolean {
+  const [tag, size, high = 0, low = 0] = der
+  if (tag !== 0x30) return false
+  return size === 0x81
+    ? high === der.length - 3
+    : size === 0x82 && high * 256 + low === der.length - 4
 }

@@ -70,6 +70,14 @@ export class Checks {
     }
   }
 
+  /** Records as skipped every check of a kind that has not run: what they all need is missing. */
+  skipRest(kind: 'document' | 'receipt', reason: string): void {
+    const done = new Set(this.entries.map(({ id }) => id))
+    for (const id of Object.keys(CHECKS) as CheckId[])
+      if (id.startsWith(`${kind}.`) && !done.has(id))
+        this.entries.push({ id, section: CHECKS[id], required: true, result: 'skip', reason })
+  }
+
   get outcome(): Outcome {
     if (this.entries.some((entry) => entry.result === 'fail')) return 'failed'
     return this.entries.some((entry) => entry.required && entry.result === 'skip')

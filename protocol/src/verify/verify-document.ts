@@ -1,12 +1,13 @@
 // Verifies an attestation document: that a TPM which the policy trusts vouches for these keys and this configuration.
 import type { AttestationAnswer, AttestationDocument } from '../attestation.ts'
-import { pcrMap } from '../attestation.ts'
+import { attestationDocumentSchema, pcrMap } from '../attestation.ts'
 import { type Bytes, equal, fromBase64url, fromHex, sha256 } from '../bytes.ts'
 import { canonicalBytes } from '../json.ts'
 import { CONFIGURATION_PCR, KEY_SET_PCR, keySetDigest, transportKeyIsSigned } from '../key-set.ts'
 import { leafHash, rootFromPath } from '../merkle.ts'
 import type { Policy } from '../policy.ts'
 import { type AttestationPublicKey, extendedOnce, importAttestationKey } from '../quote.ts'
+import { check } from '../schema.ts'
 import { checkAkChain } from './ak-chain.ts'
 import { type Checks, ensure, needs, Skip } from './checks.ts'
 import { quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
@@ -25,23 +26,22 @@ export interface DocumentInput {
   challenge?: { nonce: Uint8Array; answer: NonNullable<AttestationAnswer['challenge']> }
 }
 
-/** Runs every check of a document and records each in `checks`. */
+/**
+ * Runs every check of a document and records each in `checks`. The document may come from anywhere, parsed or not: one
+ * that is malformed fails its first check, the others are skipped, and nothing is returned.
+ */
 export async function checkDocument(
   checks: Checks,
   input: DocumentInput,
   policy: Policy,
   now: number,
-): Promise<DocumentFacts> {
-  const { document } = input
-  const facts: DocumentFacts = {
-    document,
-    k: await keySetDigest(document.key_set),
-    pcrs: pcrMap(document),
+): Promise<DocumentFacts | undefined> {
+  const facts = await openDocument(checks, input)
+  if (!facts) {
+    checks.skipRest('document', 'needs the attestation document')
+    return undefined
   }
-  await checks.run('document.form', true, () => {
-    ensure(facts.pcrs.size === document.pcrs.length, 'a PCR index stands twice')
-    return `${document.pcrs.length} PCR values`
-  })
+  const { document } = facts
   await checks.run('document.ak', true, async () => {
     facts.ak = await importAttestationKey(fromBase64url(document.ak.public))
     return `${facts.ak.algorithm}, restricted signing key`
@@ -109,6 +109,26 @@ export async function checkDocument(
   })
   await checks.run('document.configuration', true, () => acceptConfiguration(document, policy))
   await checks.run('document.challenge', false, () => checkChallenge(facts, input))
+  return facts
+}
+
+async function openDocument(
+  checks: Checks,
+  input: DocumentInput,
+): Promise<DocumentFacts | undefined> {
+  let facts: DocumentFacts | undefined
+  await checks.run('document.form', true, async () => {
+    const document = check(
+      attestationDocumentSchema,
+      input.document,
+      'attestation document',
+      'evidence.invalid',
+    )
+    const pcrs = pcrMap(document)
+    ensure(pcrs.size === document.pcrs.length, 'a PCR index stands twice')
+    facts = { document, k: await keySetDigest(document.key_set), pcrs }
+    return `${document.pcrs.length} PCR values`
+  })
   return facts
 }
 

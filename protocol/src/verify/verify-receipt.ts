@@ -67,6 +67,10 @@ export async function verifyReceipt(
 ): Promise<Verdict> {
   const checks = new Checks()
   const facts = await checkDocument(checks, input, policy, now)
+  if (!facts) {
+    checks.skipRest('receipt', 'needs the attestation document')
+    return verdict(checks, policy, {})
+  }
   const state = new ReceiptState(input, facts, policy)
   await state.run(checks, now)
   return verdict(checks, policy, state.claims)
@@ -254,7 +258,10 @@ class ReceiptState {
 
   async #request(): Promise<string> {
     const received = needs(this.#find('request.received'), 'the statements')
-    if (received.door === 'plain') return this.#plainRequest(received.input_digest)
+    if (received.door === 'plain') {
+      ensure(!this.#input.request, 'an envelope was sent, and the receipt is for the plain door')
+      return this.#plainRequest(received.input_digest)
+    }
     if (!this.#input.request) throw new Skip('the envelope as sent was not given')
     const { envelope, header, headerDigest } = await parseEnvelope(this.#input.request)
     ensure(toHex(headerDigest) === received.header_digest, 'the receipt is for another header')
@@ -317,8 +324,8 @@ class ReceiptState {
 
   #time(now: number): string {
     const { utcMs } = needs(this.#checkpoint, 'the checkpoint')
-    const last = needs(this.#statements, 'the statements').at(-1)!
-    ensure(last.utc_ms <= utcMs, 'a statement is later than its checkpoint')
+    const inTime = needs(this.#statements, 'the statements').every(({ utc_ms }) => utc_ms <= utcMs)
+    ensure(inTime, 'a statement is later than its checkpoint')
     const { max_age_ms } = this.#policy
     if (max_age_ms === undefined) return `${new Date(utcMs).toISOString()} (claimed)`
     ensure(utcMs <= now + 60_000, 'the checkpoint is from the future')
