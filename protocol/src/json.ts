@@ -20,7 +20,6 @@ export function canonicalize(value: unknown): string {
 }
 
 function write(value: unknown, depth: number): string {
-  if (depth > MAX_DEPTH) throw bad(`nested deeper than ${MAX_DEPTH}`)
   switch (typeof value) {
     case 'string':
       if (!value.isWellFormed()) throw bad('string holds a lone surrogate')
@@ -37,7 +36,12 @@ function write(value: unknown, depth: number): string {
       throw bad(`a ${typeof value} has no JSON form`)
   }
   if (value === null) return 'null'
-  if (Array.isArray(value)) return `[${value.map((item) => write(item, depth + 1)).join(',')}]`
+  if (depth === MAX_DEPTH) throw bad(`nested deeper than ${MAX_DEPTH}`)
+  if (Array.isArray(value))
+    return `[${Array.from(value, (item) => write(item, depth + 1)).join(',')}]`
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null)
+    throw bad('an object of a class has no JSON form')
   const record = value as Record<string, unknown>
   const members: string[] = []
   for (const name of Object.keys(record).sort()) {
@@ -86,9 +90,10 @@ class Reader {
   }
 
   value(depth: number): Json {
-    if (depth > MAX_DEPTH) throw this.#fail(`nested deeper than ${MAX_DEPTH}`)
     this.#space()
     const next = this.#text[this.#at]
+    if ((next === '{' || next === '[') && depth === MAX_DEPTH)
+      throw this.#fail(`nested deeper than ${MAX_DEPTH}`)
     if (next === '{') return this.#object(depth)
     if (next === '[') return this.#array(depth)
     if (next === '"') return this.#string()
