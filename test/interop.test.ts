@@ -16,7 +16,8 @@ import {
   utf8,
 } from '@sealed/protocol'
 import fernet from 'fernet'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { craft } from './support/craft.ts'
 import { World } from './support/instance.ts'
 
 const DIGEST = 'ab'.repeat(32)
@@ -95,23 +96,48 @@ describe('Python’s cryptography package', () => {
       python('open_response.py', given(Buffer.concat(parts.slice(0, -1)))),
     ).rejects.toThrow()
   })
+})
 
-  test('verifies a receipt of a running instance, and no other under its document', async () => {
-    const world = await World.start()
-    try {
-      const reply = await world.chat('for Python')
-      const receipt = (JSON.parse(reply.text) as { receipt: string }).receipt
-      const document = canonicalize(world.attested.document)
-      expect(await python('verify_receipt.py', { receipt, document })).toBe('ok\n')
-      const parsed = JSON.parse(fromUtf8(Buffer.from(receipt, 'base64url')))
-      parsed.leaf.statements[0].endpoint = '/v1/completions'
-      const forged = Buffer.from(canonicalize(parsed)).toString('base64url')
-      await expect(python('verify_receipt.py', { receipt: forged, document })).rejects.toThrow(
-        'not in the log',
-      )
-    } finally {
-      await world.close()
-    }
+describe('Python’s cryptography package, at a running instance', () => {
+  let world: World
+  beforeAll(async () => {
+    world = await World.start()
+  })
+  afterAll(() => world?.close())
+
+  test('verifies a receipt, and no other under its document', async () => {
+    const reply = await world.chat('for Python')
+    const receipt = (JSON.parse(reply.text) as { receipt: string }).receipt
+    const document = canonicalize(world.attested.document)
+    expect(await python('verify_receipt.py', { receipt, document })).toBe('ok\n')
+    const parsed = JSON.parse(fromUtf8(Buffer.from(receipt, 'base64url')))
+    parsed.leaf.statements[0].endpoint = '/v1/completions'
+    const forged = Buffer.from(canonicalize(parsed)).toString('base64url')
+    await expect(python('verify_receipt.py', { receipt: forged, document })).rejects.toThrow(
+      'not in the log',
+    )
+  })
+
+  test('opens the envelope with the embassy’s key, and the answer with what was in it', async () => {
+    const envelope = await craft(world, { content: 'naïve input' })
+    const answer = await world.post(envelope.body)
+    const keys = join(world.instance.paths.runtime, 'keys', 'transport.json')
+    const [{ pem }] = JSON.parse(await readFile(keys, 'utf8')) as [{ pem: string }]
+    const opened = JSON.parse(
+      await python('open_envelope.py', { envelope: envelope.body, private_key: pem }),
+    )
+    expect(opened).toMatchObject({ header: { nonce: envelope.nonce }, instructions: '' })
+    expect(utf8(opened.input)).toEqual(envelope.input)
+    const { response_secret, header_digest } = opened
+    const sealed = { answer: toBase64(answer.bytes), response_secret, header_digest }
+    const frames = JSON.parse(await python('open_response.py', sealed)) as [string, string][]
+    const frame = (type: string) =>
+      JSON.parse(frames.map(([of, text]) => (of === type ? atob(text) : '')).join(''))
+    expect(frame('head')).toEqual({ content_type: 'application/json', status: 200 })
+    expect(frame('data')).toMatchObject({ choices: [{ message: { content: 'ok' } }] })
+    const { receipt } = frame('final')
+    const document = canonicalize(world.attested.document)
+    expect(await python('verify_receipt.py', { receipt, document })).toBe('ok\n')
   })
 })
 
