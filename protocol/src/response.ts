@@ -89,12 +89,24 @@ export class ResponseWriter {
 /**
  * Reads a sealed answer. Yields every frame but beats; throws `response.invalid` on anything that does not
  * authenticate in order, `response.truncated` when the stream ends without its final frame, and refuses bytes after it.
+ * The stream is let go in every case, so that who sends more than it should is not listened to.
  */
 export async function* readResponse(
   context: ResponseContext,
   body: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Frame, void, void> {
   const source = new ByteReader(body)
+  try {
+    yield* readFrames(context, source)
+  } finally {
+    await source.release()
+  }
+}
+
+async function* readFrames(
+  context: ResponseContext,
+  source: ByteReader,
+): AsyncGenerator<Frame, void, void> {
   const serverRandom = await source.take(SERVER_RANDOM_BYTES)
   if (!serverRandom) throw truncated()
   const key = await frameKey(context, serverRandom, 'decrypt')
@@ -152,6 +164,10 @@ class ByteReader {
 
   async ended(): Promise<boolean> {
     return this.#buffer.length === 0 && !(await this.#fill())
+  }
+
+  async release(): Promise<void> {
+    await this.#source.return?.()
   }
 
   async #fill(): Promise<boolean> {
