@@ -54,8 +54,9 @@ function checkMembers(statements: readonly Statement[]): void {
   const received = statements[0]!
   if (received.type !== 'request.received') return
   const envelope = received.door === 'envelope'
-  if (envelope !== (received.header_digest !== undefined && received.expect !== undefined))
-    throw wrong('header_digest and expect stand in envelope sessions and only there')
+  for (const member of ['header_digest', 'expect', 'transport_key'] as const)
+    if (envelope !== (received[member] !== undefined))
+      throw wrong(`${member} stands in envelope sessions and only there`)
   if (envelope === (received.input_digest !== undefined))
     throw wrong('input_digest stands in plain sessions and only there')
   const reads = statements.some((s) => s.type === 'registry.read')
