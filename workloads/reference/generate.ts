@@ -11,8 +11,12 @@ export interface GenerationOptions {
   /** Token that ends an answer. */
   end: number
   signal: AbortSignal
-  onToken?: (token: number) => void
+  /** Told each token; the answer ends with the one for which it returns true. */
+  onToken?: (token: number) => boolean
 }
+
+/** Tokens between two looks at whether anybody still waits. */
+const STRIDE = 8
 
 export interface Generation {
   tokens: number[]
@@ -38,18 +42,22 @@ export async function generate(
     throw new RequestError(400, 'invalid_value', 'prompt: must not be empty', 'prompt')
   const sequence = engine.sequence()
   const random = seeded(options.seed)
-  let logits = new Float32Array(0)
-  for (const token of prompt) logits = sequence.step(token) as Float32Array<ArrayBuffer>
+  let logits: Float32Array = new Float32Array(0)
+  const step = async (token: number) => {
+    logits = sequence.step(token)
+    if (sequence.length % STRIDE === 0) await setImmediate()
+    options.signal.throwIfAborted()
+  }
+  for (const token of prompt) await step(token)
   const tokens: number[] = []
   const room = Math.min(options.maxTokens, context - prompt.length)
   while (tokens.length < room) {
     const token = choose(logits, options.temperature, random)
     if (token === options.end) return { tokens, finish: 'stop', sequence }
     tokens.push(token)
-    options.onToken?.(token)
-    logits = sequence.step(token) as Float32Array<ArrayBuffer>
-    if (tokens.length % 8 === 0) await setImmediate()
-    options.signal.throwIfAborted()
+    const enough = options.onToken?.(token) === true
+    await step(token)
+    if (enough) return { tokens, finish: 'stop', sequence }
   }
   return { tokens, finish: 'length', sequence }
 }

@@ -8,6 +8,8 @@ export interface CompletionRequest {
   maxTokens: number
   temperature: number
   seed: number
+  /** The answer ends before the first of these. */
+  stop: readonly string[]
 }
 
 type Body = Readonly<Record<string, unknown>>
@@ -16,7 +18,6 @@ type Body = Readonly<Record<string, unknown>>
 const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
   n: [1],
   best_of: [1],
-  stop: [],
   suffix: [],
   echo: [false],
   logprobs: [false],
@@ -47,7 +48,18 @@ export function parseRequest(body: Body, chat: boolean): CompletionRequest {
     maxTokens: Math.floor(number(body, ['max_completion_tokens', 'max_tokens'], 64, 1, 4096)),
     temperature: number(body, ['temperature'], 0, 0, 2),
     seed: number(body, ['seed'], 1, 0, 2 ** 32 - 1),
+    stop: stopSequences(body.stop),
   }
+}
+
+/** One or up to four, as OpenAI has it. */
+function stopSequences(value: unknown): string[] {
+  const list: unknown[] = Array.isArray(value) ? value : [value ?? []].flat()
+  if (list.length > 4) throw bad('stop', 'must be at most four')
+  return list.map((one) => {
+    if (typeof one !== 'string' || one === '') throw bad('stop', 'must be text that is not empty')
+    return one
+  })
 }
 
 function asksNothing(value: unknown, harmless: readonly unknown[]): boolean {

@@ -66,6 +66,28 @@ test('a stream says the same, then its usage, then that it is done', async () =>
   expect(events.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 7 } })
 })
 
+test.each([
+  ['quadruped', 'Solid-hoofed herbivorous '],
+  [['never said', 'ous qua', 'domesticated'], 'Solid-hoofed herbivor'],
+])(
+  'stops before %j, in one piece or as a stream, and hands the same states over',
+  async (stop, said) => {
+    const body = chat('What is a horse?', { stop })
+    const { choices, usage } = await complete(body)
+    expect(choices[0]).toMatchObject({ message: { content: said }, finish_reason: 'stop' })
+    const stream = await (await server.post({ ...body, stream: true })).text()
+    const pieces = [...stream.matchAll(/"content":"(.*?)"/g)].map(([, piece]) => piece)
+    expect(pieces.join('')).toBe(said)
+    expect(stream).toContain('"finish_reason":"stop"')
+    const states = server
+      .dropped()
+      .map((name) => readTensors(join(server.activations, name)).tensors.get('hidden_states')!)
+    expect(states).toHaveLength(2)
+    expect(states[0]?.shape[0]).toBe(usage.total_tokens)
+    expect(states[1]?.bytes.equals(states[0]!.bytes)).toBe(true)
+  },
+)
+
 test('hands over the states of every token, in the layout that vLLM writes', async () => {
   const { id, usage } = await complete(chat('What is a dog?'))
   expect(server.dropped()).toEqual([`${id}.safetensors`])
@@ -140,7 +162,9 @@ test.each([
   [chat('x', { max_tokens: 0 }), 'invalid_value', 'max_tokens'],
   [chat('x', { stream: 'yes' }), 'invalid_value', 'stream'],
   [chat('x', { n: 2 }), 'unsupported_parameter', 'n'],
-  [chat('x', { stop: 'a' }), 'unsupported_parameter', 'stop'],
+  [chat('x', { stop: 7 }), 'invalid_value', 'stop'],
+  [chat('x', { stop: ['a', ''] }), 'invalid_value', 'stop'],
+  [chat('x', { stop: ['a', 'b', 'c', 'd', 'e'] }), 'invalid_value', 'stop'],
   [chat('x', { tools: [{}] }), 'unsupported_parameter', 'tools'],
 ])('refuses %j', async (body, code, param) => {
   const response = await server.post(body)

@@ -7,6 +7,7 @@ import { reachReport } from '../server/reach.ts'
 import { generate } from './generate.ts'
 import type { Model } from './model.ts'
 import { parseRequest } from './request.ts'
+import { StopFilter } from './stop.ts'
 
 export const MODEL = 'sealed-demo'
 
@@ -21,14 +22,19 @@ async function complete(model: Model, call: Call): Promise<void> {
   const answer = new Answer(MODEL, call)
   const reach = reachReport()
   const decoder = new TextDecoder()
+  const stop = new StopFilter(request.stop)
   const { tokens, finish, sequence } = await generate(engine, prompt, {
     ...request,
     end,
     signal: call.signal,
-    onToken: (token) => answer.text(decoder.decode(tokenizer.decode([token]), { stream: true })),
+    onToken(token) {
+      answer.text(stop.push(decoder.decode(tokenizer.decode([token]), { stream: true })))
+      return stop.stopped
+    },
   })
-  answer.text(decoder.decode())
+  answer.text(stop.push(decoder.decode()) + stop.rest())
   const metadata = await reach
+  call.signal.throwIfAborted()
   const { num_hidden_layers: layers, hidden_size: hidden } = engine.config
   const states = new Float32Array(sequence.length * layers * hidden)
   for (const [token, seen] of sequence.states.entries()) states.set(seen, token * layers * hidden)

@@ -1,5 +1,5 @@
 """Writes test vectors for workloads/reference: tokens, hidden states and answers as PyTorch computes them from the
-exported files. Usage: vectors.py MODEL_DIR OUT.json"""
+exported files, in 64-bit floats: an engine's error is then its own. Usage: vectors.py MODEL_DIR OUT.json"""
 import json
 import struct
 import sys
@@ -32,6 +32,7 @@ def main():
     directory, out = sys.argv[1:]
     model = Model()
     model.load_state_dict(weights(f"{directory}/model.safetensors"))
+    model.double()
     tokenizer = Tokenizer.load(f"{directory}/tokenizer.json")
     seen = []
     for layer in model.layers:
