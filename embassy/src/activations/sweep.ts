@@ -1,19 +1,34 @@
 // Collects the activations of one session from its replica's directory: at commit, always, whatever a watcher said.
 // The directory is the workload's: nothing in it is followed, trusted or kept open, and what is read is copied first.
-import { constants, watch } from 'node:fs'
-import { open, readdir, rm, stat } from 'node:fs/promises'
+// It lies on a small tmpfs, so its calls are made at once: a hop to a thread for each costs more than the call.
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  read,
+  readdirSync,
+  readSync,
+  rmSync,
+  statSync,
+  watch,
+} from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { SealedError } from '@sealed/protocol'
 import { isComplete } from './safetensors.ts'
 
 /** The most bytes that one session may hand over. */
 export const MAX_FILE_BYTES = 256 * 1024 * 1024
 const MAX_ENTRIES = 64
+/** What is larger than this is copied on another thread. */
+const LARGE_BYTES = 1024 * 1024
+const readAside = promisify(read)
 
 /** Removes what earlier sessions left, so that each session's file is its own. */
-export async function clear(directory: string): Promise<void> {
-  for (const name of await readdir(directory))
-    await rm(join(directory, name), { recursive: true, force: true })
+export function clear(directory: string): void {
+  for (const name of readdirSync(directory))
+    rmSync(join(directory, name), { recursive: true, force: true })
 }
 
 /**
@@ -35,7 +50,7 @@ export async function sweep(
 }
 
 async function look(directory: string): Promise<Uint8Array | undefined> {
-  const names = await readdir(directory)
+  const names = readdirSync(directory)
   if (names.length > MAX_ENTRIES)
     throw invalid(`${names.length} entries; at most ${MAX_ENTRIES} allowed`)
   const locked = new Set(
@@ -45,34 +60,40 @@ async function look(directory: string): Promise<Uint8Array | undefined> {
   if (files.length > 1) throw invalid('several files for one session')
   const [name] = files
   if (name === undefined) return undefined
-  const copy = await read(join(directory, name))
+  const copy = await copyOf(join(directory, name))
   if (!isComplete(copy)) {
     if (locked.has(name)) return undefined
     // Without a lock a file appears by rename: half a file is then a broken one, unless it is still growing.
-    const { mtimeMs } = await stat(join(directory, name))
+    const { mtimeMs } = statSync(join(directory, name))
     if (Date.now() - mtimeMs > 250) return copy
     return undefined
   }
   return copy
 }
 
-async function read(path: string): Promise<Uint8Array> {
-  const handle = await open(
-    path,
-    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-  ).catch(() => {
-    throw invalid('the file cannot be opened as a regular file')
-  })
+async function copyOf(path: string): Promise<Uint8Array> {
+  const file = openRegular(path)
   try {
-    const info = await handle.stat()
+    const info = fstatSync(file)
     if (!info.isFile()) throw invalid('not a regular file')
     if (info.size > MAX_FILE_BYTES)
       throw invalid(`${info.size} bytes; at most ${MAX_FILE_BYTES} allowed`)
     const copy = Buffer.alloc(info.size)
-    const { bytesRead } = await handle.read(copy, 0, info.size, 0)
-    return new Uint8Array(copy.buffer, copy.byteOffset, bytesRead)
+    const length =
+      info.size > LARGE_BYTES
+        ? (await readAside(file, copy, 0, info.size, 0)).bytesRead
+        : readSync(file, copy, 0, info.size, 0)
+    return new Uint8Array(copy.buffer, copy.byteOffset, length)
   } finally {
-    await handle.close()
+    closeSync(file)
+  }
+}
+
+function openRegular(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch {
+    throw invalid('the file cannot be opened as a regular file')
   }
 }
 

@@ -12,7 +12,7 @@ export const WORKLOAD_UID = 64102
 export async function mountActivations(root: string, name: string): Promise<string> {
   const directory = join(root, name)
   await mkdir(directory, { recursive: true })
-  if (await isMounted(directory)) await clear(directory)
+  if (await isMounted(directory)) clear(directory)
   else {
     const options = `size=${MAX_FILE_BYTES + 1024 * 1024},nr_inodes=256,mode=0700,uid=${WORKLOAD_UID},gid=${WORKLOAD_UID},nosuid,nodev,noexec`
     await run('mount', ['-t', 'tmpfs', '-o', options, 'sealed-activations', directory])

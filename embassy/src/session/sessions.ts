@@ -186,7 +186,7 @@ export class Sessions {
     const replica = session.replica!
     const reading = await fleet.seal(replica)
     session.sealedAt = monoUs()
-    await clear(replica.activations)
+    clear(replica.activations)
     session.cancel.signal.throwIfAborted()
     session.statements = opening(session, replica, fleet.workload, reading)
     replica.sessionsBefore += 1
