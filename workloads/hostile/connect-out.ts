@@ -2,6 +2,7 @@
 // each tried by TCP and by UDP with `CONNECT_OUT_TOKEN`. Never retries: it is the first instruction that is tested.
 import { createSocket } from 'node:dgram'
 import { connect, isIPv6 } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 
 const token = process.env.CONNECT_OUT_TOKEN ?? 'first instruction'
 
@@ -15,3 +16,6 @@ for (const target of (process.env.CONNECT_OUT ?? '').split(',').filter(Boolean))
   udp.on('error', () => udp.close())
   udp.send(token, port, host, () => udp.close())
 }
+
+// Sockets connect in the next turn of the event loop: without this, loading the rest would come before it.
+await setImmediate()

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildImage } from './build.ts'
 import { type ImageSpec, writeDockerArchive } from './docker-archive.ts'
-import type { Entry } from './tar.ts'
+import { type Entry, tar } from './tar.ts'
 
 let directory: string
 beforeEach(() => {
@@ -65,6 +65,36 @@ test('an archive is what docker load expects, and its id the digest of its confi
   ])
 })
 
+test("Python's tarfile reads the same of an archive as was put into it", () => {
+  const name = 'n'.repeat(100)
+  const entries: Entry[] = [
+    { path: 'd', mode: 0o1777, type: 'directory', content: new Uint8Array(0) },
+    entry('d/é', 'x'.repeat(512)),
+    entry(name, 'y', 0o755),
+  ]
+  const archive = join(directory, 'x.tar')
+  writeFileSync(archive, Buffer.concat([...tar(entries)]))
+  const script = `
+import json, sys, tarfile
+with tarfile.open(sys.argv[1], format=tarfile.USTAR_FORMAT, errorlevel=2) as archive:
+    members = [[m.name, m.isdir(), m.mode, m.uid, m.gid, m.uname, m.mtime, None if m.isdir() else archive.extractfile(m).read().decode()] for m in archive]
+    print(json.dumps([members, archive.offset]))
+`
+  const read: unknown = JSON.parse(
+    execFileSync('python3', ['-c', script, archive], { encoding: 'utf8' }),
+  )
+  const end = 5 * 512
+  expect(read).toEqual([
+    [
+      ['d', true, 0o1777, 0, 0, '', 0, null],
+      ['d/é', false, 0o644, 0, 0, '', 0, 'x'.repeat(512)],
+      [name, false, 0o755, 0, 0, '', 0, 'y'],
+    ],
+    end,
+  ])
+  expect(statSync(archive).size).toBe(end + 2 * 512)
+})
+
 test('the id follows contents, modes and configuration, and nothing else', async () => {
   const of = (input: ImageSpec, name: string) => writeDockerArchive(input, join(directory, name))
   const id = await of(spec(entry('a', 'x')), '1.tar')
@@ -100,6 +130,19 @@ test.each(['noop', 'reference', 'hostile', 'pause'] as const)(
     expect(statSync(one, { bigint: true })).toMatchObject({ ino: made.ino, mtimeNs: made.mtimeNs })
   },
 )
+
+test('when a source was last touched is in no image', async () => {
+  const source = join(import.meta.dirname, '..', 'noop', 'main.ts')
+  const { atime, mtime } = statSync(source)
+  const id = await buildImage('noop', join(directory, 'before.tar'))
+  try {
+    utimesSync(source, atime, new Date(mtime.getTime() + 3_600_000))
+    expect(statSync(source).mtimeMs).not.toBe(mtime.getTime())
+    expect(await buildImage('noop', join(directory, 'after.tar'))).toBe(id)
+  } finally {
+    utimesSync(source, atime, mtime)
+  }
+})
 
 test('an archive of other inputs is made anew', async () => {
   const out = join(directory, 'x.tar')

@@ -69,6 +69,7 @@ test('a stream says the same, then its usage, then that it is done', async () =>
 test.each([
   ['quadruped', 'Solid-hoofed herbivorous '],
   [['never said', 'ous qua', 'domesticated'], 'Solid-hoofed herbivor'],
+  ['times. And', HORSE],
 ])(
   'stops before %j, in one piece or as a stream, and hands the same states over',
   async (stop, said) => {
@@ -83,6 +84,9 @@ test.each([
       .dropped()
       .map((name) => readTensors(join(server.activations, name)).tensors.get('hidden_states')!)
     expect(states).toHaveLength(2)
+    const whole = model.tokenizer.encode(HORSE).length
+    if (said === HORSE) expect(usage.completion_tokens).toBe(whole)
+    else expect(usage.completion_tokens).toBeLessThan(whole)
     expect(states[0]?.shape[0]).toBe(usage.total_tokens)
     expect(states[1]?.bytes.equals(states[0]!.bytes)).toBe(true)
   },
