@@ -4,16 +4,13 @@ import * as v from 'valibot'
 import { type Bytes, fromHex, sha256Hex } from './bytes.ts'
 import { canonicalBytes, parseCanonical } from './json.ts'
 import { keySetSchema, transportKeySchema } from './key-set.ts'
-import { base64url, check, digest, hex, integer, name } from './schema.ts'
+import { base64url, check, destination, digest, hex, integer, name } from './schema.ts'
 
 export const quoteSchema = v.strictObject({ attest: base64url(1024), signature: base64url(1024) })
 export type QuoteRecord = v.InferOutput<typeof quoteSchema>
 
 export const egressRuleSchema = v.strictObject({
-  address: v.pipe(
-    v.string(),
-    v.regex(/^[0-9a-f:.]{2,45}(?:\/\d{1,3})?$/, 'must be an IP address or CIDR block'),
-  ),
+  address: destination,
   port: integer(1, 65535),
   protocol: v.picklist(['tcp', 'udp']),
 })

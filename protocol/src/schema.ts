@@ -41,6 +41,21 @@ export const name = v.pipe(
   v.regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be a name [a-z0-9][a-z0-9._-]*'),
 )
 
+const OCTET = '(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
+const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`)
+const isDestination = (text: string) => {
+  const [address, bits = '0', ...more] = text.split('/') as [string, ...string[]]
+  const isV6 = address.includes(':') && URL.canParse(`http://[${address}]`)
+  if (more.length > 0 || !(isV6 || IPV4.test(address))) return false
+  return /^(?:0|[1-9][0-9]*)$/.test(bits) && Number(bits) <= (isV6 ? 128 : 32)
+}
+/** An IP address or a CIDR block; never a name, for which a firewall would ask the network. */
+export const destination = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f:.]{2,45}(?:\/\d{1,3})?$/, 'must be an IP address or CIDR block'),
+  v.check(isDestination, 'must be an IP address or CIDR block'),
+)
+
 /** Checks a value; throws `code` naming the member at fault and what is allowed there. */
 export function check<S extends v.GenericSchema>(
   schema: S,

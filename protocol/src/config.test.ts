@@ -1,0 +1,239 @@
+// The files that an operator writes: what stands in them, what is filled in, and that nothing else gets by.
+import { describe, expect, it } from 'vitest'
+import { utf8 } from './bytes.ts'
+import { parseDeployment, parseWorkload } from './config.ts'
+
+const digest = 'ab'.repeat(32)
+const invalid = expect.objectContaining({ code: 'config.invalid' })
+
+const WORKLOAD = {
+  activations: 'safetensors',
+  egress: [{ address: '192.0.2.0/24', port: 443, protocol: 'tcp' }],
+  endpoints: ['/v1/chat/completions', '/v1/completions'],
+  env: [{ name: 'MODE', value: 'fast' }],
+  image: digest,
+  memory_bytes: 16 * 1024 * 1024,
+  models: ['demo-1'],
+  name: 'demo',
+  pids: 64,
+  port: 8000,
+  prefix_cache: 'off',
+  seal_policy: 'request',
+  version: 1,
+}
+const DEPLOYMENT = {
+  api_keys: [{ digest, name: 'app' }],
+  authorities: [{ id: 'cd'.repeat(16), name: 'institute', public_key: 'A'.repeat(43) }],
+  gateway: { host: '127.0.0.1', port: 0, tls: { mode: 'off' } },
+  id: '00a1',
+  metering: 'required',
+  pause: { archive: 'pause.tar', image: digest },
+  probes: { interval_ms: 60_000, targets: [] },
+  runtime_dir: '/run/sealed/00a1',
+  state_dir: '/var/lib/sealed/00a1',
+  tpm: { chain: 'chain.pem', path: '/dev/tpmrm0' },
+  version: 1,
+  workloads: [{ archive: 'demo.tar', file: 'workload.json', replicas: 1 }],
+}
+const workload = (change: Record<string, unknown> = {}) =>
+  parseWorkload(utf8(JSON.stringify({ ...WORKLOAD, ...change })))
+const deployment = (change: Record<string, unknown> = {}) =>
+  parseDeployment(utf8(JSON.stringify({ ...DEPLOYMENT, ...change })))
+
+/** Every path to an object in a value: where an unknown member could stand. */
+function* objects(value: unknown, path: string[] = []): Generator<string[]> {
+  if (typeof value !== 'object' || value === null) return
+  if (!Array.isArray(value)) yield path
+  for (const [name, inner] of Object.entries(value)) yield* objects(inner, [...path, name])
+}
+function edited(
+  value: object,
+  path: string[],
+  edit: (at: Record<string, unknown>) => void,
+): string {
+  const copy = structuredClone(value) as Record<string, unknown>
+  edit(path.reduce((at, name) => at[name] as Record<string, unknown>, copy))
+  return JSON.stringify(copy)
+}
+
+describe.each([
+  ['workload.json', WORKLOAD, parseWorkload],
+  ['sealed.json', DEPLOYMENT, parseDeployment],
+] as const)('%s', (_file, valid, parse) => {
+  it('is taken as it stands, white space and all', () => {
+    expect(parse(utf8(JSON.stringify(valid, null, 2)))).toMatchObject(valid)
+  })
+
+  it('has no unknown member anywhere', () => {
+    for (const path of objects(valid)) {
+      const text = edited(valid, path, (at) => (at.unknown = 1))
+      expect(() => parse(utf8(text)), path.join('.')).toThrow(invalid)
+    }
+  })
+
+  it('has every member', () => {
+    for (const path of objects(valid)) {
+      const at = path.reduce(
+        (o, name) => o[name] as Record<string, unknown>,
+        valid as Record<string, unknown>,
+      )
+      for (const member of Object.keys(at)) {
+        const text = edited(valid, path, (o) => delete o[member])
+        expect(() => parse(utf8(text)), [...path, member].join('.')).toThrow(invalid)
+      }
+    }
+  })
+
+  it('has no member twice, no comment, no float', () => {
+    const text = JSON.stringify(valid)
+    for (const other of [
+      text.replace('{', '{"version":1,'),
+      `${text} // note`,
+      text.replace('"version":1', '"version":1.0'),
+      text.replace('"version":1', '"version":1e0'),
+      text.slice(0, -1),
+      '',
+    ])
+      expect(() => parse(utf8(other))).toThrow(expect.objectContaining({ code: 'json.invalid' }))
+    expect(() => parse(Uint8Array.of(0xff))).toThrow(
+      expect.objectContaining({ code: 'encoding.invalid' }),
+    )
+  })
+
+  it('is of version 1', () => {
+    for (const version of [0, 2, '1'])
+      expect(() => parse(utf8(JSON.stringify({ ...valid, version })))).toThrow(invalid)
+  })
+})
+
+describe('workload.json', () => {
+  it.each([
+    ['activations', ['yes', null]],
+    [
+      'egress',
+      [
+        [{ address: 'example.org', port: 443, protocol: 'tcp' }],
+        Array(65).fill(WORKLOAD.egress[0]),
+      ],
+    ],
+    ['endpoints', [[], ['v1'], ['/V1'], ['/a?b'], Array(17).fill('/a')]],
+    [
+      'env',
+      [[{ name: 'mode', value: '' }], [{ name: 'A=B', value: '' }], [{ name: '', value: '' }]],
+    ],
+    ['image', ['latest', digest.toUpperCase(), digest.slice(1)]],
+    ['memory_bytes', [0, 16 * 1024 * 1024 - 1, '16777216']],
+    ['models', [[], [1]]],
+    ['name', ['', 'Demo', '.demo', 'a/b', 'a'.repeat(65)]],
+    ['pids', [3, 65_537]],
+    ['port', [0, 65_536, '80']],
+    ['prefix_cache', ['on']],
+    ['seal_policy', ['none', 'session']],
+  ])('has a %s that is as specified', (member, values) => {
+    for (const value of values) expect(() => workload({ [member]: value })).toThrow(invalid)
+  })
+
+  it.each([0, 65_536, -1])('has no egress to port %i', (port) => {
+    const rule = { ...WORKLOAD.egress[0], port }
+    expect(() => workload({ egress: [rule] })).toThrow(invalid)
+    expect(() => workload({ egress: [{ ...rule, port: 1, protocol: 'icmp' }] })).toThrow(invalid)
+  })
+
+  it.each([
+    '192.0.2.1',
+    '0.0.0.0/0',
+    '10.0.0.0/8',
+    '2001:db8::1',
+    '::/0',
+    '::ffff:192.0.2.1',
+    'fe80::/64',
+  ])('may let out to %s', (address) => {
+    const rule = { address, port: 443, protocol: 'tcp' }
+    expect(workload({ egress: [rule] }).egress).toEqual([rule])
+  })
+
+  it.each([
+    'dead.be',
+    'cafe',
+    '192.0.2',
+    '192.0.2.256',
+    '192.0.2.01',
+    '192.0.2.1.1',
+    '10.0.0.0/33',
+    '10.0.0.0/',
+    '10.0.0.0/08',
+    '2001:db8:::1',
+    '2001:db8::/129',
+    '1:2:3:4:5:6:7',
+    '::1::',
+    '..',
+    ':',
+    '',
+    '192.0.2.1 ',
+    '@blocked',
+  ])('has no destination %j', (address) => {
+    const egress = [{ address, port: 443, protocol: 'tcp' }]
+    expect(() => workload({ egress })).toThrow(invalid)
+  })
+
+  it('names the member at fault', () => {
+    expect(() => workload({ port: 0 })).toThrow(expect.objectContaining({ param: 'port' }))
+    const egress = [{ address: '192.0.2.1', port: 0, protocol: 'udp' }]
+    expect(() => workload({ egress })).toThrow(expect.objectContaining({ param: 'egress.0.port' }))
+  })
+})
+
+describe('sealed.json', () => {
+  it('has limits, each with a default', () => {
+    const defaults = {
+      activations_ms: 2_000,
+      body_bytes: 1024 * 1024,
+      caller_sessions: 65,
+      output_bytes: 16 * 1024 * 1024,
+      queue: 64,
+      queue_ms: 60_000,
+      workload_ms: 120_000,
+    }
+    expect(deployment().limits).toEqual(defaults)
+    expect(deployment({ limits: {} }).limits).toEqual(defaults)
+    expect(deployment({ limits: { queue: 0 } }).limits).toEqual({ ...defaults, queue: 0 })
+    for (const limits of [null, { queue: -1 }, { queue_ms: 0 }, { body_bytes: '1' }, { other: 1 }])
+      expect(() => deployment({ limits })).toThrow(invalid)
+  })
+
+  it.each([
+    [{ mode: 'off' }],
+    [{ mode: 'embassy', names: ['localhost'] }],
+    [{ mode: 'files', certificate: 'a.pem', key: 'b.pem' }],
+  ])('has TLS as in %j', (tls) => {
+    const gateway = { ...DEPLOYMENT.gateway, tls }
+    expect(deployment({ gateway }).gateway.tls).toEqual(tls)
+  })
+
+  it.each([
+    [{ mode: 'acme' }],
+    [{ mode: 'off', names: ['localhost'] }],
+    [{ mode: 'embassy' }],
+    [{ mode: 'embassy', names: [] }],
+    [{ mode: 'files', certificate: 'a.pem' }],
+    [{ mode: 'files', certificate: '', key: 'b.pem' }],
+  ])('does not have TLS as in %j', (tls) => {
+    expect(() => deployment({ gateway: { ...DEPLOYMENT.gateway, tls } })).toThrow(invalid)
+  })
+
+  it.each([
+    ['api_keys', [[{ digest: 'secret', name: 'app' }], null]],
+    ['authorities', [[{ id: 'cd', name: 'x', public_key: 'A'.repeat(43) }]]],
+    ['id', ['00A1', '0', '00a1b', '../x']],
+    ['metering', ['off', true]],
+    ['probes', [{ interval_ms: 999, targets: [] }]],
+    ['runtime_dir', ['']],
+    ['state_dir', ['', 1]],
+    [
+      'workloads',
+      [[], [{ archive: 'a', file: 'b', replicas: 0 }], [{ archive: 'a', file: 'b', replicas: 17 }]],
+    ],
+  ])('has %s as specified', (member, values) => {
+    for (const value of values) expect(() => deployment({ [member]: value })).toThrow(invalid)
+  })
+})
