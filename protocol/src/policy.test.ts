@@ -1,0 +1,65 @@
+// A verifier's policy: what a file may say, and that the default accepts nothing it was not told of.
+import { describe, expect, it } from 'vitest'
+import { GOOGLE_AK_ROOTS, parsePolicy, STRICT_POLICY } from './policy.ts'
+
+const invalid = expect.objectContaining({ code: 'config.invalid' })
+const digest = 'ab'.repeat(32)
+const POLICY = {
+  ak_roots: [digest],
+  authorities: ['cd'.repeat(16)],
+  evidence: ['tpm', 'event-log'],
+  max_age_ms: 60_000,
+  metering: 'required',
+  name: 'ours',
+  pcrs: [{ digests: [digest], index: 4 }],
+  seal_policies: ['request'],
+  version: 1,
+  workloads: [digest],
+}
+const parse = (change: Record<string, unknown> = {}) =>
+  parsePolicy(JSON.stringify({ ...POLICY, ...change }, null, 2))
+
+describe('a policy file', () => {
+  it('is taken as it stands', () => {
+    expect(parse()).toEqual(POLICY)
+  })
+
+  it('has every member but the age, and no other', () => {
+    for (const member of Object.keys(POLICY)) {
+      const { [member as 'name']: _, ...rest } = POLICY
+      if (member === 'max_age_ms') expect(parsePolicy(JSON.stringify(rest))).toEqual(rest)
+      else expect(() => parsePolicy(JSON.stringify(rest)), member).toThrow(invalid)
+    }
+    expect(() => parse({ skip: ['document.ak'] })).toThrow(invalid)
+  })
+
+  it.each([
+    ['ak_roots', [[], ['AB'.repeat(32)], 'any']],
+    ['evidence', [[], ['event-log'], ['tpm', 'sgx']]],
+    ['max_age_ms', [0, -1, '1', null]],
+    ['metering', ['off', null]],
+    ['pcrs', [[{ digests: [], index: 4 }], [{ digests: [digest], index: 24 }], [{ index: 4 }]]],
+    ['seal_policies', [[], ['none']]],
+    ['version', [0, 2]],
+    ['workloads', [['*'], null]],
+  ])('has %s as specified', (member, values) => {
+    for (const value of values) expect(() => parse({ [member]: value })).toThrow(invalid)
+  })
+
+  it('has no member twice', () => {
+    const text = JSON.stringify(POLICY).replace('{', '{"version":1,')
+    expect(() => parsePolicy(text)).toThrow(expect.objectContaining({ code: 'json.invalid' }))
+  })
+})
+
+describe('the default', () => {
+  it('is a policy that a file could state', () => {
+    expect(parsePolicy(JSON.stringify(STRICT_POLICY))).toEqual(STRICT_POLICY)
+  })
+
+  it('takes real hardware’s word, and knows no workload', () => {
+    expect(STRICT_POLICY.ak_roots).toEqual(GOOGLE_AK_ROOTS)
+    expect(STRICT_POLICY.evidence).toEqual(['tpm', 'event-log', 'sev-snp'])
+    expect([STRICT_POLICY.workloads, STRICT_POLICY.metering]).toEqual([[], 'required'])
+  })
+})
