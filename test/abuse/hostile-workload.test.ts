@@ -7,7 +7,7 @@ import { write } from '@sealed/client'
 import { decodeReceipt } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CAPABILITY, Failures, replicaOf, SAMPLE } from '../support/failing-session.ts'
-import { abortOf, CHAT, statementOf, World } from '../support/instance.ts'
+import { abortOf, CHAT, eventually, statementOf, World } from '../support/instance.ts'
 
 const REPLICAS = 2
 let world: World
@@ -153,11 +153,12 @@ test('one that dies after its answer: a receipt, and a new replica', async () =>
 
 test('after all that every replica is a new one, and each failed session is counted as unmetered', async () => {
   const behave = { name: 'slow', ms: 1_000 }
-  // As many at once as there are replicas: each of them answers.
-  const replies = await Promise.all(
-    Array.from({ length: REPLICAS }, () => world.chat(SAMPLE, { behave })),
-  )
-  const served = new Set(replies.map(({ receipt }) => replicaOf(receipt!)))
-  expect(served.size).toBe(REPLICAS)
+  // As many at once as there are replicas: each of them answers, as soon as the last one has been replaced.
+  const replies = await eventually('an answer of every replica', async () => {
+    const asked = Array.from({ length: REPLICAS }, () => world.chat(SAMPLE, { behave }))
+    const answered = await Promise.all(asked)
+    const served = new Set(answered.map(({ receipt }) => replicaOf(receipt!)))
+    return served.size === REPLICAS ? answered : undefined
+  })
   for (const { receipt } of replies) failures.expectFresh(receipt!)
 })
