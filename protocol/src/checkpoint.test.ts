@@ -139,7 +139,8 @@ describe('a note', () => {
     ['a signature of 67 bytes', () => note.replace(/\S+\n$/, `${toBase64(new Uint8Array(67))}\n`)],
     ['a signature of 69 bytes', () => note.replace(/\S+\n$/, `${toBase64(new Uint8Array(69))}\n`)],
     ['something before it', () => `x\n\n${note}`],
-  ])('with %s does not open', async (_what, make) => {
+  ])('with %s does not open, nor is it split', async (_what, make) => {
+    expect(() => splitNote(make())).toThrow(refused)
     await expect(openCheckpoint(make(), publicKey)).rejects.toThrow(refused)
   })
 })

@@ -168,6 +168,33 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     (s) => s.under({ authorities: ['cd'.repeat(16)] }),
   ],
   [
+    'metering that is optional',
+    ['document.configuration'],
+    (s) =>
+      s.configured((c) => {
+        c.metering = 'optional'
+      }),
+  ],
+  [
+    'no workload at all',
+    ['document.configuration', 'receipt.configuration'],
+    (s) => s.configured((c) => c.workloads.pop()),
+  ],
+  [
+    'one workload more than accepted',
+    ['document.configuration'],
+    (s) =>
+      s.configured((c) => c.workloads.push({ ...c.workloads[0]!, digest: hexOf(3), name: 'x' })),
+  ],
+  [
+    'one workload more, under a seal policy that is not accepted',
+    ['document.configuration'],
+    (s) =>
+      s.configured((c) =>
+        c.workloads.push({ ...c.workloads[0]!, name: 'x', seal_policy: 'permanent' }),
+      ),
+  ],
+  [
     'a seal policy that is not accepted',
     ['document.configuration', 'receipt.configuration'],
     (s) => s.under({ seal_policies: ['permanent'] }),

@@ -5,6 +5,7 @@ import { fromBase64url, randomBytes, sha256, toBase64url, toHex, utf8 } from '..
 import { canonicalBytes, parseCanonical } from '../json.ts'
 import { quoteBinding } from '../key-set.ts'
 import { decodeReceipt } from '../receipt.ts'
+import type { Statement } from '../statement.ts'
 import { CHECKS, type CheckId } from './checks.ts'
 import { type Case, failures, Scene, said, unsaid } from './test-scene.ts'
 import { envelopeRequest, makeInput, OUTPUT } from './test-session.ts'
@@ -188,7 +189,12 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
   [
     'a looser seal than measured',
     ['receipt.configuration'],
-    (s) => s.tell((all) => (said(all, 'seal.enforced').policy = 'epoch')),
+    (s) => {
+      const loose = (all: Statement[]) => {
+        said(all, 'seal.enforced').policy = 'epoch'
+      }
+      return s.lie({ statements: loose }, { seal_policies: ['request', 'epoch'] })
+    },
   ],
   [
     'a probe that got through',
@@ -282,6 +288,16 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     (s) => s.tell((all) => (said(all, 'request.received').endpoint = '/v1/chat/completions')),
   ],
   [
+    'another workload of the same machine',
+    ['receipt.request'],
+    (s) =>
+      s.configured((c) => c.workloads.push({ ...c.workloads[0]!, name: 'other' }), {
+        statements: (all) => {
+          said(all, 'request.received').workload = 'other'
+        },
+      }),
+  ],
+  [
     'a plain receipt for an envelope',
     ['receipt.request'],
     async (s) => ({
@@ -324,6 +340,17 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     'an output of an aborted session',
     ['receipt.output'],
     (s) => s.give({ output: OUTPUT }, s.aborted),
+  ],
+  [
+    'an output that was committed in a session that was then aborted',
+    ['receipt.output'],
+    (s) =>
+      s.tell((all) => {
+        unsaid(all, 'response.released')
+        const { seq, utc_ms, mono_us } = all.pop()!
+        const common = { seq, utc_ms, mono_us, output_bytes: OUTPUT.length } as const
+        all.push({ ...common, type: 'session.aborted', at: 'committed', reason: 'seal.failed' })
+      }),
   ],
   ['another reading', ['receipt.output'], (s) => s.give({ output: utf8('{}') }, s.reading)],
   [

@@ -1,12 +1,12 @@
 // Lies told to a verifier: one machine, its four kinds of session, and the ways to make them say what is not so.
-import type { AttestationDocument } from '../attestation.ts'
+import type { AttestationDocument, Configuration } from '../attestation.ts'
 import { canonicalBytes, parseCanonical } from '../json.ts'
 import type { Policy } from '../policy.ts'
 import { encodeReceipt, type Receipt } from '../receipt.ts'
 import type { Statement, StatementType } from '../statement.ts'
 import type { CheckId } from './checks.ts'
 import { makeInput, makeSession, type Session } from './test-session.ts'
-import { createWorld, type Lies, makeReceipt, NOW, type World } from './test-world.ts'
+import { createWorld, type Lies, makeReceipt, NOW, reconfigured, type World } from './test-world.ts'
 import { type ReceiptInput, type Verdict, verifyReceipt } from './verify-receipt.ts'
 
 /** What a verifier is given. */
@@ -72,6 +72,16 @@ export class Scene {
   /** The completed session, with these statements signed. */
   tell(statements: (all: Statement[]) => void): Promise<Case> {
     return this.lie({ statements })
+  }
+
+  /** The completed session, on a machine that is configured otherwise and says so. */
+  async configured(
+    change: (configuration: Configuration) => void,
+    lies: Lies = {},
+    policy: Partial<Policy> = {},
+  ): Promise<Case> {
+    const world = await reconfigured(this.world, change)
+    return { input: await makeInput(world, this.completed, lies), policy }
   }
 
   /** A receipt changed after it was signed, as one who holds no key can. */

@@ -146,6 +146,7 @@ export async function makeDocument(world: World, lies: Lies = {}): Promise<Attes
   const pcrs = await measuredPcrs(world)
   lies.pcrs?.(pcrs)
   const document = structuredClone(world.document)
+  document.configuration = structuredClone(world.configuration)
   document.pcrs = [...pcrs].map(([index, value]) => ({ digest: toHex(value), index }))
   const extraData = await quoteBinding('keys', world.k, await sha256(new Uint8Array(0)))
   document.quote = await quoteBy(lies.documentAk ?? world.ak, {
@@ -173,6 +174,17 @@ export async function makeChallenge(
     quote: await quoteBy(world.ak, { extraData, pcrs, ...quote }),
     size: 3,
   }
+}
+
+/** The same machine, booted with another configuration: measured, listed and quoted as it should be. */
+export async function reconfigured(
+  world: World,
+  change: (configuration: Configuration) => void,
+): Promise<World> {
+  const configuration = structuredClone(world.configuration)
+  change(configuration)
+  const other = { ...world, configuration }
+  return { ...other, document: await makeDocument(other) }
 }
 
 /** The receipt for a session as sixth leaf of a log of eleven, and the document it names. */
