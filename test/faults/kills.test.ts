@@ -192,6 +192,19 @@ describe('while a session is revealed, SIGKILL of', () => {
   })
 })
 
+describe('while a replica is being born, SIGKILL of the embassy', () => {
+  // The engine goes on with what it was asked to do, also when nobody waits for it any more.
+  test.each(['pause', 'workload'] as const)('with its %s container under way', async (kind) => {
+    await world.serving()
+    const reborn = await machine.reborn(0, kind)
+    await machine.kill(await machine.workloadPid())
+    await reborn()
+    await machine.kill(await machine.embassyPid())
+    await note((await world.serving()).receipt!)
+    expect(await machine.openSessions()).toEqual([])
+  })
+})
+
 test('every checkpoint that was given out is of one and the same log', async () => {
   const [log] = await machine.rows<{ id: number }>('SELECT id FROM logs')
   const rows = await machine.rows<{ leaf: string }>(

@@ -91,7 +91,6 @@ describe('two replicas, both held by one caller', () => {
     const authorization = `Authorization: Bearer ${keys.greedy}`
     for (let i = 0; i < 2; i++) held.push(await hold([authorization]))
   })
-  afterAll(() => world?.close())
 
   const as = (key: string) => ({ headers: { authorization: `Bearer ${key}` } })
   const leaves = () => machine.rows('SELECT 1 FROM leaves')
@@ -129,5 +128,17 @@ describe('two replicas, both held by one caller', () => {
       world.ask('served', { attested }).catch(() => undefined),
     )
     expect(answer.verdict.outcome).toBe('verified')
+  })
+
+  test('stopped while its replicas are being born, it leaves nothing behind', async () => {
+    await Promise.all([world.serving(as(keys.other)), world.serving(as(keys.other))])
+    const reborn = await Promise.all([machine.reborn(0, 'pause'), machine.reborn(1, 'pause')])
+    const behave = 'crash'
+    await Promise.all([
+      world.chat('x', { behave }, as(keys.greedy)),
+      world.chat('x', { behave }, as(keys.other)),
+    ])
+    await Promise.race(reborn.map((born) => born()))
+    await world.close()
   })
 })

@@ -29,6 +29,7 @@ import {
 } from '@sealed/protocol'
 import type { InstanceOptions } from '../../scripts/instance/files.ts'
 import { type Instance, up } from '../../scripts/up.ts'
+import { leftoversOf } from './leftovers.ts'
 
 export const CHAT = '/v1/chat/completions'
 const POLL_MS = 20
@@ -97,8 +98,11 @@ export class World {
     return this.instance.url
   }
 
-  close(): Promise<void> {
-    return this.instance.stop()
+  /** Stops it, and throws when anything of it is left on the machine. */
+  async close(): Promise<void> {
+    await this.instance.stop()
+    const left = await leftoversOf(this.instance.paths)
+    if (left.length > 0) throw new Error(`the instance left behind: ${left.join(', ')}`)
   }
 
   /** Stops the instance, keeps its state, and starts it again: a reboot of its machine. */
@@ -211,9 +215,9 @@ export class World {
   }
 
   /** Resolves when an ordinary request is answered again. */
-  async serving(): Promise<Reply> {
+  async serving(options: SendOptions = {}): Promise<Reply> {
     return eventually('an answer', async () => {
-      const reply = await this.chat('are you there').catch(() => undefined)
+      const reply = await this.chat('are you there', {}, options).catch(() => undefined)
       return reply?.status === 200 ? reply : undefined
     })
   }

@@ -4,6 +4,7 @@ import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
+import Docker from 'dockerode'
 import { type Containers, createContainers } from '../../embassy/src/containers/index.ts'
 import { run } from '../../scripts/world/run.ts'
 import { eventually, type World } from './instance.ts'
@@ -51,6 +52,25 @@ export class Machine {
 
   container(replica = 0, kind: 'workload' | 'pause' = 'workload'): string {
     return `sealed-${this.#paths.id}-${replica}-${kind}`
+  }
+
+  /** Remembers a container, and resolves later, once another one has its name: right after its creation. */
+  async reborn(replica: number, kind: 'workload' | 'pause'): Promise<() => Promise<void>> {
+    const docker = new Docker({ socketPath: '/var/run/docker.sock' })
+    const look = async () =>
+      (
+        await docker.listContainers({
+          all: true,
+          filters: { name: [`^/${this.container(replica, kind)}$`] },
+        })
+      )[0]?.Id
+    const old = await look()
+    return async () => {
+      await eventually(`another ${kind} of replica ${replica}`, async () => {
+        const now = await look()
+        return now === old ? undefined : now
+      })
+    }
   }
 
   /** SIGKILL; resolves when every one of them is gone. */
