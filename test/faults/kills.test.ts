@@ -196,7 +196,7 @@ describe('while a replica is being born, SIGKILL of the embassy', () => {
   // The engine goes on with what it was asked to do, also when nobody waits for it any more.
   test.each(['pause', 'workload'] as const)('with its %s container under way', async (kind) => {
     await world.serving()
-    const reborn = await machine.reborn(0, kind)
+    const reborn = await machine.watch(0, kind, 'reborn')
     await machine.kill(await machine.workloadPid())
     await reborn()
     await machine.kill(await machine.embassyPid())

@@ -76,6 +76,7 @@ describe('one replica', () => {
 })
 
 describe('two replicas, both held by one caller', () => {
+  afterAll(() => world?.close())
   const held: Running[] = []
   const keys = { greedy: '', other: '' }
 
@@ -128,17 +129,5 @@ describe('two replicas, both held by one caller', () => {
       world.ask('served', { attested }).catch(() => undefined),
     )
     expect(answer.verdict.outcome).toBe('verified')
-  })
-
-  test('stopped while its replicas are being born, it leaves nothing behind', async () => {
-    await Promise.all([world.serving(as(keys.other)), world.serving(as(keys.other))])
-    const reborn = await Promise.all([machine.reborn(0, 'pause'), machine.reborn(1, 'pause')])
-    const behave = 'crash'
-    await Promise.all([
-      world.chat('x', { behave }, as(keys.greedy)),
-      world.chat('x', { behave }, as(keys.other)),
-    ])
-    await Promise.race(reborn.map((born) => born()))
-    await world.close()
   })
 })

@@ -272,14 +272,14 @@ function tryJson(text: string): Record<string, unknown> | undefined {
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined>,
-  deadlineMs = POLL_DEADLINE_MS,
+  pollMs = POLL_MS,
 ): Promise<T> {
-  const end = performance.now() + deadlineMs
+  const end = performance.now() + POLL_DEADLINE_MS
   for (;;) {
     const found = await look()
     if (found !== undefined) return found
-    if (performance.now() > end) throw new Error(`${what}: not within ${deadlineMs} ms`)
-    await delay(POLL_MS)
+    if (performance.now() > end) throw new Error(`${what}: not within ${POLL_DEADLINE_MS} ms`)
+    await delay(pollMs)
   }
 }
 

@@ -54,8 +54,15 @@ export class Machine {
     return `sealed-${this.#paths.id}-${replica}-${kind}`
   }
 
-  /** Remembers a container, and resolves later, once another one has its name: right after its creation. */
-  async reborn(replica: number, kind: 'workload' | 'pause'): Promise<() => Promise<void>> {
+  /**
+   * Remembers a container; what is returned resolves once it is gone, or another one has its name: right after its
+   * creation, before it is started.
+   */
+  async watch(
+    replica: number,
+    kind: 'workload' | 'pause',
+    until: 'gone' | 'reborn',
+  ): Promise<() => Promise<void>> {
     const docker = new Docker({ socketPath: '/var/run/docker.sock' })
     const look = async () =>
       (
@@ -66,10 +73,11 @@ export class Machine {
       )[0]?.Id
     const old = await look()
     return async () => {
-      await eventually(`another ${kind} of replica ${replica}`, async () => {
+      const there = async () => {
         const now = await look()
-        return now === old ? undefined : now
-      })
+        return now !== old && (now !== undefined) === (until === 'reborn') ? true : undefined
+      }
+      await eventually(`${kind} of replica ${replica} to be ${until}`, there, 0)
     }
   }
 

@@ -1,6 +1,7 @@
 // Containers through the Docker engine. What is started was measured first: an image that is not the very one
 // that the workload file names is never started. It decides nothing about networks beyond what hardening says.
 import { createReadStream } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { SealedError } from '@sealed/protocol'
 import Docker from 'dockerode'
 import {
@@ -38,6 +39,9 @@ export interface ContainerState {
   readonly image: string
   readonly exitCode: number
 }
+
+const REMOVE_TRIES = 100
+const REMOVE_PAUSE_MS = 50
 
 export const createContainers = (socketPath = '/var/run/docker.sock'): Containers =>
   new Engine(new Docker({ socketPath }))
@@ -107,7 +111,18 @@ class Engine implements Containers {
   }
 
   async remove(id: string): Promise<void> {
-    await this.#docker.getContainer(id).remove({ force: true, v: true }).catch(absent)
+    const container = this.#docker.getContainer(id)
+    for (let tries = REMOVE_TRIES; ; tries--) {
+      try {
+        await container.remove({ force: true, v: true })
+        return
+      } catch (error) {
+        if (statusOf(error) === 404) return
+        // 409: it is being started or removed right now, and only one of the two ends by itself.
+        if (statusOf(error) !== 409 || tries === 0) throw error
+        await delay(REMOVE_PAUSE_MS)
+      }
+    }
   }
 
   async sweep(instance: string): Promise<void> {
@@ -162,7 +177,6 @@ const statusOf = (error: unknown): number | undefined =>
 
 /** For calls on what may be gone: not found is an answer, anything else is thrown. */
 function absent(error: unknown): undefined {
-  // 409: it is being removed right now.
-  if (statusOf(error) === 404 || statusOf(error) === 409) return undefined
+  if (statusOf(error) === 404) return undefined
   throw error
 }

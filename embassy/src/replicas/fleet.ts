@@ -37,6 +37,8 @@ interface Place {
   link: ReplicaLink | undefined
   workloadId: string | undefined
   stopping: Promise<void>
+  /** Settles when no replica is being born here. */
+  replacing: Promise<void>
 }
 
 const FIRST_RETRY_MS = 250
@@ -61,6 +63,7 @@ export class Fleet {
       link: undefined,
       workloadId: undefined,
       stopping: Promise.resolve(),
+      replacing: Promise.resolve(),
     }))
   }
 
@@ -119,7 +122,7 @@ export class Fleet {
       generation: place.generation,
       reason,
     })
-    void this.#replace(place)
+    place.replacing = this.#replace(place)
   }
 
   /** Retires the replicas behind these links: their rules are not those that were loaded. */
@@ -143,7 +146,12 @@ export class Fleet {
     this.#stopped.abort()
     clearInterval(this.#timer)
     this.pool.close()
-    await Promise.all(this.#places.map((place) => this.#destroy(place)))
+    for (const place of this.#places) {
+      await this.#destroy(place)
+      // What was being born when the stop came is there only now.
+      await place.replacing
+      await this.#destroy(place)
+    }
   }
 
   async #replace(place: Place): Promise<void> {
@@ -199,6 +207,7 @@ export class Fleet {
       activations,
     })
     place.workloadId = workloadId
+    if (this.#stopped.signal.aborted) throw new Error('the embassy is stopping')
     const exited = containers.ended(workloadId)
     await Promise.race([
       ready(link),
