@@ -1,0 +1,68 @@
+// A certificate chain of hardware that vouches for itself: leaf to root, each signed by the next, the root pinned by
+// its SHA-256. X.509 itself is @peculiar/x509's; what is decided here is what a chain must look like.
+import 'reflect-metadata'
+import {
+  BasicConstraintsExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  X509Certificate,
+} from '@peculiar/x509'
+import { type Bytes, sha256Hex } from '../bytes.ts'
+import { ensure } from './checks.ts'
+
+/** The certificates, leaf first. Throws `Refusal` unless they lead to one of the roots and are valid at `atMs`. */
+export async function checkChain(
+  chain: readonly Bytes[],
+  roots: readonly string[],
+  atMs: number,
+): Promise<X509Certificate[]> {
+  ensure(chain.length >= 2, 'the chain needs a leaf and a root at least')
+  const rootDigest = await sha256Hex(chain.at(-1)!)
+  ensure(
+    roots.includes(rootDigest),
+    `root certificate ${rootDigest} is not one that the policy trusts`,
+  )
+  const certificates = openCertificates(chain)
+  for (const [i, certificate] of certificates.entries()) {
+    const issuer = certificates[i + 1] ?? certificate
+    ensure(certificate.issuer === issuer.subject, `certificate ${i} does not name its issuer`)
+    const signed = await certificate.verify({
+      publicKey: issuer.publicKey,
+      date: new Date(atMs),
+      signatureOnly: false,
+    })
+    ensure(
+      signed,
+      `certificate ${i} is not signed by the next one or not valid at ${new Date(atMs).toISOString()}`,
+    )
+    checkRole(certificate, i)
+  }
+  return certificates
+}
+
+/** The certificates of a chain that is judged elsewhere; each is whole, and nothing else. */
+export function openCertificates(chain: readonly Bytes[]): X509Certificate[] {
+  for (const [i, der] of chain.entries())
+    ensure(isOneSequence(der), `certificate ${i} has bytes missing or left over`)
+  return chain.map((der) => new X509Certificate(der))
+}
+
+/** The leaf is no CA; what stands above it is one, may sign certificates, and allows as many CAs below as there are. */
+function checkRole(certificate: X509Certificate, i: number): void {
+  const constraints = certificate.getExtension(BasicConstraintsExtension)
+  const isCa = constraints?.ca === true
+  ensure(isCa === i > 0, i > 0 ? `certificate ${i} is no CA` : 'the leaf is a CA')
+  if (i === 0) return
+  const usage = certificate.getExtension(KeyUsagesExtension)?.usages ?? KeyUsageFlags.keyCertSign
+  ensure((usage & KeyUsageFlags.keyCertSign) !== 0, `certificate ${i} may not sign certificates`)
+  ensure((constraints?.pathLength ?? i) >= i - 1, `the chain below certificate ${i} is too long`)
+}
+
+/** True when these bytes are one DER SEQUENCE, to the last: the library overlooks what is missing or left over. */
+function isOneSequence(der: Uint8Array): boolean {
+  const [tag, size, high = 0, low = 0] = der
+  if (tag !== 0x30) return false
+  return size === 0x81
+    ? high === der.length - 3
+    : size === 0x82 && high * 256 + low === der.length - 4
+}
