@@ -1,0 +1,59 @@
+"""The attestation key's certificates (SPEC.md, "Attestation key")."""
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from .encodings import ensure, Refused, sha256
+
+
+def _spki(key):
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _extension(certificate, kind):
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _signed_by(certificate, issuer):
+    key, digest = issuer.public_key(), certificate.signature_hash_algorithm
+    ensure(isinstance(digest, (hashes.SHA256, hashes.SHA384, hashes.SHA512)), "hash of a signature")
+    arguments = certificate.signature, certificate.tbs_certificate_bytes
+    if isinstance(key, rsa.RSAPublicKey):
+        key.verify(*arguments, padding.PKCS1v15(), digest)
+    else:
+        ensure(isinstance(key, ec.EllipticCurvePublicKey), "kind of an issuer's key")
+        key.verify(*arguments, ec.ECDSA(digest))
+
+
+def check_chain(chain, ak, roots, now_ms):
+    ensure(len(chain) >= 2, "leaf and root at least")
+    ensure(sha256(chain[-1]).hex() in roots, "a root that nobody trusts")
+    try:
+        certificates = [x509.load_der_x509_certificate(each) for each in chain]
+        for i, certificate in enumerate(certificates):
+            issuer = certificates[min(i + 1, len(chain) - 1)]
+            ensure(certificate.issuer == issuer.subject, "issued by another name")
+            _signed_by(certificate, issuer)
+            now = datetime.utcfromtimestamp(now_ms // 1000)
+            ensure(certificate.not_valid_before <= now <= certificate.not_valid_after, "not valid now")
+            constraints = _extension(certificate, x509.BasicConstraints)
+            usage = _extension(certificate, x509.KeyUsage)
+            ensure((constraints is not None and constraints.ca) == (i > 0), "CA or not")
+            if i == 0:
+                ensure(usage is not None and usage.digital_signature, "leaf may not sign")
+                ensure(_spki(certificate.public_key()) == _spki(ak.key), "certifies another key")
+            else:
+                ensure(usage is None or usage.key_cert_sign, "may not sign certificates")
+                limit = constraints.path_length
+                ensure(limit is None or limit >= i - 1, "chain below is too long")
+    except InvalidSignature:
+        raise Refused("not signed by the next") from None
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Refused(f"malformed certificate: {error}") from None

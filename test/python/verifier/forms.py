@@ -1,0 +1,162 @@
+"""Every object of the specification, member by member."""
+import ipaddress
+import re
+
+from .encodings import Refused, ensure
+from .shapes import (
+    Maybe, big, boolean, by, digest, encoded, exactly, ident, integer, listing, name, pattern, record, text, word,
+)
+
+METERING = word("required", "optional")
+SEAL_POLICY = word("request", "epoch", "permanent")
+VERSION = word(1)
+
+expect = record(key_set=digest, metering=METERING, seal_policy=SEAL_POLICY, workload=digest)
+header = record(
+    endpoint=pattern(r"/[a-z0-9/_-]{1,63}"), expect=expect, input_digest=digest, instructions_digest=digest,
+    issued_ms=integer(), key_id=digest, nonce=exactly(32), stream=boolean, suite=word("rsa-oaep-256/fernet"),
+    version=VERSION, workload=name,
+)
+token = pattern(r"[A-Za-z0-9_-]+={0,2}")
+
+
+def instructions_token(value):
+    token(value)
+    ensure(len(value) <= 8192, "instructions are too long")
+
+
+envelope = record(
+    header=encoded(4096), input=token, instructions=instructions_token,
+    keys=record(action=encoded(512), input=encoded(512)),
+)
+action = by(
+    "type",
+    update=record(type=word("update")),
+    read=record(type=word("read")),
+    write=record(capability=name, polarity=word("positive", "negative"), type=word("write")),
+)
+instructions = record(action=action, audience=digest, input_digest=digest, nonce=encoded(32))
+jws_header = record(alg=word("EdDSA"), kid=ident, typ=word("sealed-instructions+jws"))
+
+REASONS = word(
+    "activations.invalid", "activations.missing", "client.gone", "deadline", "embassy.restarted", "internal.error",
+    "registry.refused", "relay.lost", "replica.lost", "seal.breached", "seal.failed", "workload.failed",
+    "workload.too_large",
+)
+reading_of_seal = dict(dropped_packets=integer(), rejected_packets=integer(), ruleset_digest=digest)
+
+
+def _statement(**members):
+    return record(seq=integer(0, 63), type=text(64), utc_ms=integer(), mono_us=big, **members)
+
+
+statement = by(
+    "type",
+    **{
+        "request.received": _statement(
+            caller=text(64), door=word("envelope", "plain"), endpoint=text(64), expect=Maybe(expect),
+            header_digest=Maybe(digest), input_digest=Maybe(digest), nonce=Maybe(encoded(64)),
+            operation=word("update", "write", "read"), transport_key=Maybe(digest), workload=name,
+            workload_digest=digest,
+        ),
+        "seal.enforced": _statement(
+            **reading_of_seal, egress_open_ms=integer(), generation=integer(), image=digest, policy=SEAL_POLICY,
+            probes=record(age_ms=integer(), blocked=integer(), reached=integer()), replica=integer(0, 255),
+            sessions_before=integer(), sessions_overlapping=integer(), tenants=integer(),
+        ),
+        "input_key.revealed": _statement(to=word("relay", "workload")),
+        "activations.observed": _statement(
+            content_digest=digest, hidden=integer(1), layers=integer(1), model=digest, tokens=integer(1)
+        ),
+        "registry.applied": _statement(
+            attribution=name, changes=listing(digest, 0, 256), metered=boolean, operation=word("update", "write"),
+            registry_version=integer(),
+        ),
+        "seal.checked": _statement(**reading_of_seal),
+        "output.committed": _statement(output_bytes=integer(), output_digest=digest, status=integer(100, 599)),
+        "seal.released": _statement(sealed_us=big),
+        "response.released": _statement(to=word("gateway")),
+        "registry.read": _statement(authority=ident, reading_digest=digest, registry_version=integer()),
+        "session.aborted": _statement(
+            at=word("sealed", "revealed", "committed"), output_bytes=integer(), reason=REASONS
+        ),
+    },
+)
+session_leaf = record(
+    kind=word("session"), session=ident, statements=listing(statement, 2, 32), version=VERSION
+)
+boot_leaf = record(
+    key_set=digest, kind=word("boot"), started_ms=integer(), version=VERSION,
+    previous=Maybe(record(checkpoint_digest=digest, origin=text(128), size=integer())),
+)
+leaf = by("kind", session=session_leaf, boot=boot_leaf)
+
+key_set = record(ledger_key=exactly(32), tls_spki_digest=Maybe(digest), version=VERSION)
+transport_key = record(
+    id=digest, not_after_ms=integer(), not_before_ms=integer(), signature=exactly(64), spki=encoded(1024),
+    version=VERSION,
+)
+quote = record(attest=encoded(1024), signature=encoded(1024))
+
+
+def destination(value):
+    ensure(isinstance(value, str) and re.fullmatch(r"[0-9a-f:.]{2,45}(/(0|[1-9][0-9]*))?", value), "an address")
+    try:
+        ipaddress.ip_interface(value)
+    except ValueError:
+        raise Refused("no IP address or block") from None
+
+
+egress = record(address=destination, port=integer(1, 65535), protocol=word("tcp", "udp"))
+configuration = record(
+    attribution=name,
+    authorities=listing(record(id=ident, public_key=encoded(32))),
+    metering=METERING,
+    version=VERSION,
+    workloads=listing(
+        record(
+            activations=word("none", "safetensors"), digest=digest, egress=listing(egress), image=digest, name=name,
+            prefix_cache=word("off", "unknown"), seal_policy=SEAL_POLICY,
+        )
+    ),
+)
+document = record(
+    ak=record(chain=listing(encoded(8192), 0, 6), public=encoded(1024)),
+    configuration=configuration,
+    event_log=Maybe(encoded(262144)),
+    key_set=key_set,
+    pcrs=listing(record(digest=digest, index=integer(0, 23)), 0, 24),
+    quote=quote,
+    started_ms=integer(),
+    tee_report=Maybe(record(kind=word("sev-snp", "tdx"), report=encoded(65536))),
+    transport_keys=listing(transport_key, 1, 4),
+    version=VERSION,
+)
+challenge = record(
+    index=integer(0, 65535), path=listing(digest, 0, 16), quote=quote, size=integer(1, 65536)
+)
+receipt = record(
+    checkpoint=text(2048), document=digest, index=integer(), leaf=session_leaf, path=listing(exactly(32), 0, 48),
+    quote=quote, version=VERSION,
+)
+reading = record(
+    authority=ident,
+    coverage=record(
+        boots=integer(), egress_open_ms=integer(), origin=text(128), output_bytes_unmetered=integer(),
+        references=listing(record(capability=text(128), count=integer(), model=digest)), registry_version=integer(),
+        rollbacks=integer(), sessions=integer(), sessions_unmetered=integer(),
+    ),
+    meters=listing(record(capability=text(128), millionths=integer())),
+    version=VERSION,
+)
+_policy = record(
+    ak_roots=listing(digest, 1), authorities=listing(ident), evidence=listing(word("tpm", "event-log", "sev-snp", "tdx")),
+    max_age_ms=Maybe(integer(1)), metering=METERING, name=text(64),
+    pcrs=listing(record(digests=listing(digest, 1), index=integer(0, 23))), seal_policies=listing(SEAL_POLICY, 1),
+    version=VERSION, workloads=listing(digest),
+)
+
+
+def policy(value):
+    _policy(value)
+    ensure("tpm" in value["evidence"], "evidence without tpm")

@@ -1,0 +1,298 @@
+"""The verdict over a receipt and its document, check by check (SPEC.md, "Verdict")."""
+from . import forms
+from .chain import check_chain
+from .encodings import Refused, canonical, ensure, parse_canonical, salted, sha256, unbase64url
+from .merkle import leaf_hash, root_from_path
+from .note import open_checkpoint, verify_ed25519
+from .session import check_grammar, find
+from .tpm import AttestationKey, check_binding, check_selection, check_signature, opened
+
+CHECKS = {
+    "document": "form ak ak_chain quote_signature quote_selection quote_binding pcr_key_set pcr_configuration "
+    "pcr_reference event_log tee_report transport_keys configuration challenge",
+    "receipt": "form grammar document checkpoint_signature inclusion quote_signature quote_selection quote_binding "
+    "boot configuration metering transport_key request nonce output time fork",
+}
+
+
+class Skipped(Exception):
+    pass
+
+
+def skip(reason):
+    raise Skipped(reason)
+
+
+class Verifier:
+    """Bundle: {receipt, document, policy, now_ms} and, where they are known, {request, input, nonce, salt, output,
+    challenge}; document and policy as parsed JSON, bytes as bytes."""
+
+    def __init__(self, bundle):
+        self.given, self.policy, self.entries = bundle, bundle["policy"], []
+        self.document = self.ak = self.receipt = self.statements = self.checkpoint = None
+
+    def run(self):
+        for kind, names in CHECKS.items():
+            if kind == "receipt" and "receipt" not in self.given:
+                continue
+            for name in names.split():
+                self._one(kind, name)
+        results = {(result, required) for _, result, required, _ in self.entries}
+        if any(result == "fail" for result, _ in results):
+            return "failed"
+        return "incomplete" if ("skip", True) in results else "verified"
+
+    def _one(self, kind, name):
+        required = self._required(kind, name)
+        try:
+            if (kind, name) != ("document", "form"):
+                self._needs(self.document, "the document")
+            getattr(self, f"{kind}_{name}")()
+            result = "pass", ""
+        except Skipped as skipped:
+            result = "skip", str(skipped)
+        except Refused as refused:
+            result = "fail", str(refused)
+        self.entries.append((f"{kind}.{name}", result[0], required, result[1]))
+
+    def _required(self, kind, name):
+        if self.document is None and (kind, name) != ("document", "form"):
+            return True
+        evidence = set(self.policy["evidence"])
+        return {
+            "document.pcr_reference": "event-log" in evidence or bool(self.policy["pcrs"]),
+            "document.event_log": "event-log" in evidence,
+            "document.tee_report": bool(evidence & {"sev-snp", "tdx"}),
+            "document.challenge": False,
+            "receipt.request": False,
+            "receipt.nonce": False,
+            "receipt.output": False,
+            "receipt.time": "max_age_ms" in self.policy,
+            "receipt.fork": False,
+        }.get(f"{kind}.{name}", True)
+
+    def _needs(self, value, what):
+        return skip(f"needs {what}") if value is None else value
+
+    # The document.
+
+    def document_form(self):
+        document = self.given["document"]
+        forms.document(document)
+        pcrs = {row["index"]: bytes.fromhex(row["digest"]) for row in document["pcrs"]}
+        ensure(len(pcrs) == len(document["pcrs"]), "an index twice")
+        self.k, self.pcrs, self.document = sha256(canonical(document["key_set"])), pcrs, document
+
+    def document_ak(self):
+        self.ak = AttestationKey(unbase64url(self.document["ak"]["public"]))
+
+    def document_ak_chain(self):
+        chain = [unbase64url(each) for each in self.document["ak"]["chain"]]
+        check_chain(chain, self._needs(self.ak, "the key"), self.policy["ak_roots"], self.given["now_ms"])
+
+    def document_quote_signature(self):
+        check_signature(self._needs(self.ak, "the key"), self.document["quote"])
+
+    def document_quote_selection(self):
+        check_selection(opened(self.document["quote"]), self.pcrs)
+
+    def document_quote_binding(self):
+        tee = self.document.get("tee_report")
+        report = unbase64url(tee["report"]) if tee else b""
+        check_binding(opened(self.document["quote"]), "keys", self.k, sha256(report))
+
+    def document_pcr_key_set(self):
+        ensure(self.pcrs.get(14) == sha256(bytes(32), self.k), "PCR 14")
+
+    def document_pcr_configuration(self):
+        measured = sha256(canonical(self.document["configuration"]))
+        ensure(self.pcrs.get(8) == sha256(bytes(32), measured), "PCR 8")
+
+    def document_pcr_reference(self):
+        if not self.policy["pcrs"]:
+            skip("no reference values")
+        for row in self.policy["pcrs"]:
+            value = self.pcrs.get(row["index"])
+            ensure(value is not None and value.hex() in row["digests"], f"PCR {row['index']}")
+
+    def document_event_log(self):
+        skip("not replayed")
+
+    def document_tee_report(self):
+        skip("not judged")
+
+    def document_transport_keys(self):
+        ledger = unbase64url(self.document["key_set"]["ledger_key"])
+        for key in self.document["transport_keys"]:
+            ensure(sha256(unbase64url(key["spki"])).hex() == key["id"], "a transport key's id")
+            text = canonical({name: value for name, value in key.items() if name != "signature"})
+            signed = verify_ed25519(ledger, unbase64url(key["signature"]), b"sealed/transport-key/v1\0" + text)
+            ensure(signed, "a transport key's signature")
+
+    def document_configuration(self):
+        configuration = self.document["configuration"]
+        ensure(configuration["workloads"], "no workload")
+        for workload in configuration["workloads"]:
+            ensure(workload["digest"] in self.policy["workloads"], "a workload that nobody accepts")
+            ensure(workload["seal_policy"] in self.policy["seal_policies"], "a seal that nobody accepts")
+        present = {each["id"] for each in configuration["authorities"]}
+        ensure(set(self.policy["authorities"]) <= present, "an authority is missing")
+        ensure(self.policy["metering"] == "optional" or configuration["metering"] == "required", "metering")
+
+    def document_challenge(self):
+        if "challenge" not in self.given:
+            skip("no nonce was sent")
+        nonce, answer = self.given["challenge"]["nonce"], self.given["challenge"]["answer"]
+        forms.challenge(answer)
+        path = [bytes.fromhex(each) for each in answer["path"]]
+        root = root_from_path(leaf_hash(nonce), answer["index"], answer["size"], path)
+        check_signature(self._needs(self.ak, "the key"), answer["quote"])
+        check_selection(opened(answer["quote"]), self.pcrs)
+        check_binding(opened(answer["quote"]), "challenge", self.k, root)
+
+    # The receipt.
+
+    def receipt_form(self):
+        ensure(len(self.given["receipt"]) <= 65536, "too long")
+        receipt = parse_canonical(unbase64url(self.given["receipt"]))
+        forms.receipt(receipt)
+        self.receipt = receipt
+
+    def _receipt(self):
+        return self._needs(self.receipt, "the receipt")
+
+    def _find(self, kind):
+        return find(self._needs(self.statements, "the statements"), kind)
+
+    def receipt_grammar(self):
+        statements = self._receipt()["leaf"]["statements"]
+        check_grammar(statements)
+        self.statements = statements
+
+    def receipt_document(self):
+        ensure(self._receipt()["document"] == sha256(canonical(self.document)).hex(), "another document")
+
+    def receipt_checkpoint_signature(self):
+        ledger = unbase64url(self.document["key_set"]["ledger_key"])
+        checkpoint = open_checkpoint(self._receipt()["checkpoint"], ledger)
+        ensure(checkpoint["origin"] == "sealed/" + self.k.hex()[:16], "another log")
+        self.checkpoint = checkpoint
+
+    def _checkpoint(self):
+        self._receipt()
+        return self._needs(self.checkpoint, "the checkpoint")
+
+    def receipt_inclusion(self):
+        checkpoint, receipt = self._checkpoint(), self._receipt()
+        path = [unbase64url(each) for each in receipt["path"]]
+        root = root_from_path(leaf_hash(canonical(receipt["leaf"])), receipt["index"], checkpoint["size"], path)
+        ensure(root == checkpoint["root"], "not in the log")
+
+    def receipt_quote_signature(self):
+        quote = self._receipt()["quote"]
+        check_signature(self._needs(self.ak, "the key"), quote)
+
+    def receipt_quote_selection(self):
+        check_selection(opened(self._receipt()["quote"]), self.pcrs)
+
+    def receipt_quote_binding(self):
+        checkpoint = self._checkpoint()
+        check_binding(opened(self.receipt["quote"]), "checkpoint", self.k, sha256(checkpoint["body"].encode()))
+
+    def receipt_boot(self):
+        checkpoint = self._checkpoint()
+        ensure(checkpoint["ak_name"] == self._needs(self.ak, "the key").name.hex(), "another key")
+        for quote in (self.receipt["quote"], self.document["quote"]):
+            attest = opened(quote)
+            ensure((attest.reset, attest.restart) == (checkpoint["reset"], checkpoint["restart"]), "another boot")
+
+    def receipt_configuration(self):
+        received, enforced, checked = map(self._find, ("request.received", "seal.enforced", "seal.checked"))
+        measured = [w for w in self.document["configuration"]["workloads"] if w["name"] == received["workload"]][:1]
+        ensure(measured and measured[0]["digest"] == received["workload_digest"], "a workload not measured")
+        if not enforced:
+            return
+        ensure(enforced["image"] == measured[0]["image"], "another image")
+        ensure(enforced["policy"] == measured[0]["seal_policy"], "another seal policy")
+        ensure(enforced["policy"] in self.policy["seal_policies"], "a seal that nobody accepts")
+        ensure(enforced["probes"]["reached"] == 0, "a probe got through")
+        ensure(not checked or checked["ruleset_digest"] == enforced["ruleset_digest"], "the ruleset changed")
+
+    def receipt_metering(self):
+        applied, observed = self._find("registry.applied"), self._find("activations.observed")
+        if self._find("session.aborted") or not applied:
+            return
+        ensure(applied["metered"] or self.policy["metering"] == "optional", "not metered")
+        ensure(applied["metered"] == (observed is not None), "metered, and not observed, or the reverse")
+
+    def receipt_transport_key(self):
+        received = self._find("request.received")
+        if received["door"] == "plain":
+            return
+        keys = [key for key in self.document["transport_keys"] if key["id"] == received["transport_key"]]
+        ensure(keys, "a key that the document does not list")
+        ensure(keys[0]["not_before_ms"] <= received["utc_ms"] <= keys[0]["not_after_ms"], "an expired key")
+
+    def _header(self):
+        envelope = parse_canonical(self.given["request"])
+        forms.envelope(envelope)
+        raw = unbase64url(envelope["header"])
+        header = parse_canonical(raw)
+        forms.header(header)
+        return envelope, header, sha256(raw).hex()
+
+    def receipt_request(self):
+        received = self._find("request.received")
+        if received["door"] == "plain":
+            ensure("request" not in self.given, "an envelope was sent")
+            if "input" not in self.given or "salt" not in self.given:
+                skip("no body or no salt")
+            ensure(salted(self.given["salt"], self.given["input"]) == received["input_digest"], "another body")
+            return
+        if "request" not in self.given:
+            skip("no envelope")
+        envelope, header, digest = self._header()
+        ensure(digest == received["header_digest"], "another header")
+        ensure(sha256(envelope["input"].encode()).hex() == header["input_digest"], "another input")
+        ensure(sha256(envelope["instructions"].encode()).hex() == header["instructions_digest"], "other instructions")
+        ensure(header["expect"] == received["expect"], "expect is not echoed")
+        ensure(header["expect"]["key_set"] == self.k.hex(), "another key set was expected")
+        for sent, stated in (("endpoint", "endpoint"), ("workload", "workload"), ("key_id", "transport_key")):
+            ensure(header[sent] == received[stated], f"another {stated}")
+
+    def receipt_nonce(self):
+        received = self._find("request.received")
+        nonce = self._header()[1]["nonce"] if "request" in self.given else self.given.get("nonce")
+        if nonce is None:
+            skip("no nonce")
+        ensure(nonce == received.get("nonce"), "another nonce")
+
+    def receipt_output(self):
+        read, committed, aborted = map(self._find, ("registry.read", "output.committed", "session.aborted"))
+        if "output" not in self.given or "salt" not in self.given:
+            skip("no output or no salt")
+        digest = salted(self.given["salt"], self.given["output"])
+        if read:
+            ensure(digest == read["reading_digest"], "another reading")
+            return
+        ensure(committed and not aborted, "nothing was committed to")
+        ensure(committed["output_bytes"] == len(self.given["output"]), "another length")
+        ensure(digest == committed["output_digest"], "another output")
+
+    def receipt_time(self):
+        checkpoint = self._checkpoint()
+        self._find("request.received")
+        latest = max(each["utc_ms"] for each in self.statements)
+        ensure(latest <= checkpoint["time"], "a statement after its checkpoint")
+        most = self.policy.get("max_age_ms")
+        if most is not None:
+            ensure(checkpoint["time"] <= self.given["now_ms"] + 60000, "from the future")
+            ensure(self.given["now_ms"] - checkpoint["time"] <= most, "too old")
+
+    def receipt_fork(self):
+        skip("no witness")
+
+
+def verify(bundle):
+    verifier = Verifier(bundle)
+    return verifier.run(), verifier.entries

@@ -1,0 +1,164 @@
+"""Randomness and keys from a fixed seed, and signatures without any randomness, so that the vectors come out the same on
+every run. RSA primes are searched for in a SHA-256 stream; ECDSA takes its k as RFC 6979 says and RSA-OAEP its seed from
+the stream, both written out here over plain integers, because the installed library offers neither.
+Every signature made here is checked by the library's own verifier before it is used. Never for real keys.
+"""
+import hashlib
+import hmac
+import math
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
+
+SEED = b"sealed computation, vectors, version 1"
+P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
+N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+G = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+SMALL = [n for n in range(3, 10000, 2) if all(n % d for d in range(3, math.isqrt(n) + 1, 2))]
+
+
+class Stream:
+    """Bytes that depend on the seed and a label alone."""
+
+    def __init__(self, label):
+        self.label, self.count, self.rest = label.encode(), 0, b""
+
+    def take(self, size):
+        while len(self.rest) < size:
+            self.rest += hashlib.sha256(SEED + b"\0" + self.label + b"\0" + self.count.to_bytes(8, "big")).digest()
+            self.count += 1
+        out, self.rest = self.rest[:size], self.rest[size:]
+        return out
+
+    def number(self, bits):
+        return int.from_bytes(self.take(bits // 8), "big")
+
+
+def some(label, size):
+    return Stream(label).take(size)
+
+
+def _is_prime(n, stream):
+    odd, twos = n - 1, 0
+    while odd % 2 == 0:
+        odd, twos = odd // 2, twos + 1
+    for base in [2] + [stream.number(256) + 3 for _ in range(15)]:
+        x = pow(base, odd, n)
+        if x in (1, n - 1):
+            continue
+        for _ in range(twos - 1):
+            x = x * x % n
+            if x == n - 1:
+                break
+        else:
+            return False
+    return True
+
+
+def _prime(bits, stream):
+    start = stream.number(bits) | 3 << bits - 2 | 1
+    remainders = [(p, start % p) for p in SMALL]
+    for step in range(0, 1 << 20, 2):
+        if any((r + step) % p == 0 for p, r in remainders):
+            continue
+        n = start + step
+        if math.gcd(n - 1, 65537) == 1 and _is_prime(n, stream):
+            return n
+    raise AssertionError("no prime in range")
+
+
+_rsa = {}
+
+
+def rsa_key(label, bits=2048, exponent=65537):
+    if (label, bits, exponent) in _rsa:
+        return _rsa[label, bits, exponent]
+    stream = Stream("rsa " + label)
+    p, q = sorted((_prime(bits // 2, stream) for _ in range(2)), reverse=True)
+    d = pow(exponent, -1, math.lcm(p - 1, q - 1))
+    public = rsa.RSAPublicNumbers(exponent, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    _rsa[label, bits, exponent] = numbers.private_key()
+    return _rsa[label, bits, exponent]
+
+
+def ec_key(label):
+    return ec.derive_private_key(Stream("ec " + label).number(256) % (N - 1) + 1, ec.SECP256R1())
+
+
+def ed_key(label):
+    return ed25519.Ed25519PrivateKey.from_private_bytes(some("ed25519 " + label, 32))
+
+
+def _add(a, b):
+    if a is None or b is None:
+        return a or b
+    if a[0] == b[0] and (a[1] + b[1]) % P == 0:
+        return None
+    if a == b:
+        slope = (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, P)
+    else:
+        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, P)
+    x = (slope * slope - a[0] - b[0]) % P
+    return x, (slope * (a[0] - x) - a[1]) % P
+
+
+def _times(k, point):
+    out = None
+    while k:
+        if k & 1:
+            out = _add(out, point)
+        k, point = k >> 1, _add(point, point)
+    return out
+
+
+def _nonces(secret, digest):
+    """RFC 6979 section 3.2, for a 256-bit curve and SHA-256."""
+    reduced = int.from_bytes(digest, "big") % N
+    seed = secret.to_bytes(32, "big") + reduced.to_bytes(32, "big")
+    v, k = b"\1" * 32, b"\0" * 32
+    mac = lambda key, data: hmac.new(key, data, hashlib.sha256).digest()
+    for mark in (b"\0", b"\1"):
+        k = mac(k, v + mark + seed)
+        v = mac(k, v)
+    while True:
+        v = mac(k, v)
+        if 0 < int.from_bytes(v, "big") < N:
+            yield int.from_bytes(v, "big")
+        k = mac(k, v + b"\0")
+        v = mac(k, v)
+
+
+def ecdsa(key, message):
+    """(r, s) over SHA-256 of the message."""
+    secret, digest = key.private_numbers().private_value, hashlib.sha256(message).digest()
+    for k in _nonces(secret, digest):
+        r = _times(k, G)[0] % N
+        s = pow(k, -1, N) * (int.from_bytes(digest, "big") + r * secret) % N
+        if r and s:
+            break
+    key.public_key().verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+    return r, s
+
+
+def _mgf1(seed, size):
+    blocks = (hashlib.sha256(seed + i.to_bytes(4, "big")).digest() for i in range(-(-size // 32)))
+    return b"".join(blocks)[:size]
+
+
+def _xor(a, b):
+    return bytes(x ^ y for x, y in zip(a, b))
+
+
+def oaep(public_key, plaintext, label, tag=b""):
+    """RFC 8017 section 7.1.1 with SHA-256; the seed comes from the stream of that label."""
+    numbers = public_key.public_numbers()
+    size = (numbers.n.bit_length() + 7) // 8
+    tail = b"\0" * (size - len(plaintext) - 66) + b"\1" + plaintext
+    block, seed = hashlib.sha256(tag).digest() + tail, some("oaep " + label, 32)
+    block = _xor(block, _mgf1(seed, len(block)))
+    seed = _xor(seed, _mgf1(block, 32))
+    return pow(int.from_bytes(b"\0" + seed + block, "big"), numbers.e, numbers.n).to_bytes(size, "big")
