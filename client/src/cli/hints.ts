@@ -1,5 +1,5 @@
 // The next step after an error, in one sentence, for the mistakes that people make.
-import type { Code, SealedError } from '@sealed/protocol'
+import type { CheckId, Code, Receipt, SealedError, Verdict } from '@sealed/protocol'
 import { GatewayFailure, VerdictError } from '../failure.ts'
 
 const HINTS: Partial<Record<Code, string>> = {
@@ -30,9 +30,39 @@ export function hintFor(error: SealedError): string | undefined {
   return HINTS[error.code] ?? (error.remedy === 'retry' ? 'Try again later.' : undefined)
 }
 
+const STRICT =
+  'The strict policy trusts only cloud hardware and named workloads; give --policy dev for your own development instance, or a policy file that you reviewed (`sealed policy init` writes one to review).'
+
+/** What to do about a verdict on a receipt: mend what was given, or know what it does not say. */
+export function hintsFor(verdict: Verdict, receipt: Receipt | undefined): string[] {
+  const result = (id: CheckId) => verdict.checks.find((check) => check.id === id)?.result
+  const hints: string[] = []
+  if (result('receipt.document') === 'fail' && receipt)
+    hints.push(
+      `The receipt names the document ${receipt.document}; a gateway serves it at /v1/attestation/${receipt.document}, and --url fetches it.`,
+    )
+  const trust = (['document.ak_chain', 'document.configuration'] as const).map(result)
+  if (verdict.policy === 'strict' && trust.includes('fail')) hints.push(STRICT)
+  const missing = verdict.checks.filter((check) => check.required && check.result === 'skip')
+  if (verdict.outcome === 'incomplete')
+    hints.push(
+      `Incomplete: the policy requires what could not be checked (${missing.map(({ id }) => id).join(', ')}).`,
+    )
+  const given: [CheckId, string][] = [
+    ['receipt.request', '--request FILE (what was sent)'],
+    ['receipt.output', '--response FILE and --salt (what came back)'],
+  ]
+  const wanted = given.filter(([id]) => result(id) === 'skip').map(([, flag]) => flag)
+  if (verdict.outcome === 'verified' && wanted.length > 0)
+    hints.push(
+      `This proves that the session happened, not what was said in it: compare that with ${wanted.join(' and ')}.`,
+    )
+  return hints
+}
+
 function verdictHint({ verdict, evidence }: VerdictError): string | undefined {
   if (evidence) return undefined
   return verdict.policy === 'strict'
-    ? 'The strict policy trusts only cloud hardware and named workloads; give --policy dev for your own development instance, or a policy file that you reviewed.'
+    ? STRICT
     : 'If the policy is for another instance, give the right file with --policy; if it is for this one, do not use this gateway.'
 }

@@ -5,6 +5,7 @@ import { authorityNewCommand, keyNewCommand } from './commands/keys.ts'
 import { readCommand } from './commands/read.ts'
 import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
 import { verifyCommand } from './commands/verify.ts'
+import { FORMATS } from './format.ts'
 import type { Io } from './io.ts'
 import { DEFAULT_URL } from './settings.ts'
 import type { Exit } from './usage.ts'
@@ -45,16 +46,17 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .action(run(readCommand))
   withJson(program.command('verify [receipt]'))
     .description(
-      'verify a receipt offline: a file, a folder made by --save, the text, its id, or -',
+      'verify a receipt offline: a file (the receipt, or the answer that holds it), a folder made by --save, the text, its id, or - for standard input',
     )
+    .addOption(new Option('--format <format>', 'text (default), json, or ear').choices(FORMATS))
     .option('--document <file>', 'attestation document')
     .option(
       '--url <url>',
       'gateway to fetch the document from, by its digest, or the receipt by its id',
     )
     .option('--request <file>', 'envelope (or, on the plain door, body) exactly as sent')
-    .option('--response <file>', 'the workload’s body exactly as received; needs --salt')
-    .option('--salt <base64url>', 'the session’s salt')
+    .option('--response <file>', 'the answer’s body exactly as received; needs --salt')
+    .option('--salt <base64url>', 'the session’s salt (header sealed-salt of a plain answer)')
     .option('--nonce <nonce>', 'nonce sent on the plain door')
     .addOption(policy())
     .action(run(verifyCommand))

@@ -7,22 +7,25 @@ import {
   decodeReceipt,
   fromBase64url,
   fromUtf8,
-  parseAttestationDocument,
+  type Receipt,
   type ReceiptInput,
   SealedError,
   unspliceReceipt,
-  type Verdict,
   verifyReceipt,
 } from '@sealed/protocol'
 import { fetchDocument, fetchReceipt } from '../../receipts.ts'
+import { readDocument } from '../document-source.ts'
 import { savedFile } from '../evidence-folder.ts'
-import { type Io, type Paint, painter, printJson, readStdin } from '../io.ts'
+import { type Format, formatOf, printVerdict } from '../format.ts'
+import { type Io, readStdin } from '../io.ts'
+import { type Found, findReceipt, fromLine } from '../receipt-source.ts'
 import { loadPolicy, openGateway } from '../settings.ts'
 import { type Exit, UsageError } from '../usage.ts'
-import { checkLines, exitOf, verdictSummary } from '../verdict-lines.ts'
+import { exitOf } from '../verdict-lines.ts'
 
 export interface VerifyFlags {
   document?: string
+  format?: Format
   json?: boolean
   nonce?: string
   policy?: string
@@ -32,36 +35,26 @@ export interface VerifyFlags {
   url?: string
 }
 
+type Kept = Found & { receipt: string }
+
 const RECEIPT_TEXT = /^[A-Za-z0-9_-]{64,}$/
 const RECEIPT_ID = /^[0-9a-f]{32}$/
-
-/** A receipt, and the output where it came spliced into a plain answer. */
-interface Given {
-  receipt: string
-  output?: Bytes
-}
 
 export async function verifyCommand(
   io: Io,
   given: string | undefined,
   flags: VerifyFlags,
 ): Promise<Exit> {
+  const format = formatOf(flags)
+  const policy = await loadPolicy(flags.policy, io)
   const folder = await withFolder(io, given ?? '-', flags)
   const kept = await readReceipt(io, folder.receipt, flags.url)
   const document = await findDocument(io, kept.receipt, folder.flags)
   const input = await receiptInput(io, kept, document, folder.flags)
-  const verdict = await verifyReceipt(input, await loadPolicy(flags.policy, io), io.now())
-  if (flags.json) printJson(io, { verdict })
-  else io.stdout.write(`${lines(verdict, painter(io, 'stdout')).join('\n')}\n`)
+  const now = io.now()
+  const verdict = await verifyReceipt(input, policy, now)
+  await printVerdict(io, format, verdict, policy, now, decoded(kept.receipt))
   return exitOf(verdict)
-}
-
-function lines(verdict: Verdict, paint: Paint): string[] {
-  const { door, result, session, utc_ms, workload } = verdict.claims
-  const at = utc_ms === undefined ? '' : `, received ${new Date(utc_ms).toISOString()}`
-  const said =
-    session && door ? [`session ${session} ${result}: ${door} door to ${workload}${at}`] : []
-  return [...said, ...checkLines(verdict.checks, paint), verdictSummary(verdict, paint)]
 }
 
 /** A folder made by --save stands for all its files; flags still win over them. */
@@ -70,10 +63,14 @@ async function withFolder(io: Io, given: string, flags: VerifyFlags) {
   const folder = given !== '-' && (await stat(path).catch(() => undefined))?.isDirectory()
   if (!folder) return { receipt: given, flags }
   const receipt = await savedFile(path, 'receipt')
-  if (!receipt) throw new UsageError(`${given} holds no receipt.txt`, 'receipt')
+  if (!receipt)
+    throw new UsageError(
+      `${given} holds no receipt.txt; a folder made by --save has one once its session has a receipt`,
+      'receipt',
+    )
   const all: VerifyFlags = { ...flags }
-  const salt = flags.salt ?? (await savedFile(path, 'salt'))
-  if (salt !== undefined) all.salt = flags.salt ?? fromUtf8(await readFile(salt)).trim()
+  const salt = flags.salt === undefined ? await savedFile(path, 'salt') : undefined
+  if (salt !== undefined) all.salt = fromUtf8(await readFile(salt)).trim()
   for (const kind of ['request', 'response', 'document'] as const) {
     const saved = flags[kind] ?? (await savedFile(path, kind))
     if (saved !== undefined) all[kind] = saved
@@ -81,28 +78,45 @@ async function withFolder(io: Io, given: string, flags: VerifyFlags) {
   return { receipt, flags: all }
 }
 
-async function readReceipt(io: Io, given: string, url: string | undefined): Promise<Given> {
-  if (given === '-') return unstaple(await readStdin(io))
-  const file = await readFile(resolve(io.cwd, given)).catch(() => undefined)
-  if (file) return unstaple(new Uint8Array(file))
-  if (RECEIPT_TEXT.test(given)) return { receipt: given }
-  if (RECEIPT_ID.test(given) && url !== undefined)
-    return { receipt: await fetchReceipt(gatewayAt(io, url), given) }
-  throw new UsageError(
-    `there is no file ${given.slice(0, 80)}, and it is neither a receipt in base64url nor, with --url, a receipt’s id`,
-    'receipt',
-  )
+async function readReceipt(io: Io, given: string, url: string | undefined): Promise<Kept> {
+  const found = await lookAt(io, given)
+  const { id, receipt } = found
+  if (receipt !== undefined) return { ...found, receipt }
+  if (id === undefined || !RECEIPT_ID.test(id))
+    throw new UsageError(
+      `there is no file ${given.slice(0, 80)}, and it is neither a receipt in base64url nor a receipt’s id (32 digits of lower-case hex)`,
+      'receipt',
+    )
+  if (url === undefined)
+    throw new UsageError(
+      `${id} is a receipt’s id: give --url of the gateway that keeps the receipt`,
+      'receipt',
+    )
+  return { ...found, receipt: await fetchReceipt(gatewayAt(io, url), id) }
+}
+
+async function lookAt(io: Io, given: string): Promise<Found> {
+  if (given === '-') {
+    if (io.stdin.isTTY)
+      throw new UsageError(
+        'give a receipt: a file, a folder made by --save, the text itself, its id, or pipe it in',
+        'receipt',
+      )
+    return findReceipt(await readStdin(io), 'standard input')
+  }
+  const file = await readFile(resolve(io.cwd, given)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENAMETOOLONG' || error.code === 'ENOTDIR')
+      return undefined
+    throw new UsageError(`cannot read the receipt: ${error.message}`, 'receipt')
+  })
+  if (file) return findReceipt(new Uint8Array(file), given)
+  const line = fromLine(given.trim())
+  if (line.receipt === undefined || RECEIPT_TEXT.test(line.receipt)) return line
+  return { id: line.receipt }
 }
 
 const gatewayAt = (io: Io, url: string) =>
   openGateway({ url, ...(io.fetch && { fetch: io.fetch }) })
-
-/** Receipts come alone, or stapled to a plain answer. */
-function unstaple(bytes: Bytes): Given {
-  const spliced = unspliceReceipt(bytes)
-  if (spliced) return { receipt: spliced.receipt, output: new Uint8Array(spliced.output) }
-  return { receipt: fromUtf8(bytes).trim() }
-}
 
 async function findDocument(
   io: Io,
@@ -110,7 +124,7 @@ async function findDocument(
   flags: VerifyFlags,
 ): Promise<AttestationDocument> {
   if (flags.document !== undefined)
-    return parseDocument(await readInput(io, flags.document, 'document'), flags.document)
+    return readDocument(await readInput(io, flags.document, 'document'), flags.document)
   if (flags.url === undefined)
     throw new UsageError(
       'give the attestation document with --document FILE, or --url of a gateway that serves it',
@@ -119,47 +133,55 @@ async function findDocument(
   return fetchDocument(gatewayAt(io, flags.url), decodeReceipt(receipt).document)
 }
 
-function parseDocument(bytes: Bytes, path: string): AttestationDocument {
-  try {
-    return parseAttestationDocument(bytes)
-  } catch (cause) {
-    const why = cause instanceof SealedError ? cause.message : 'malformed'
-    throw new SealedError('evidence.invalid', `${path} is no attestation document: ${why}`, {
-      param: 'document',
-      cause,
-    })
-  }
-}
-
 async function receiptInput(
   io: Io,
-  given: Given,
+  kept: Kept,
   document: AttestationDocument,
   flags: VerifyFlags,
 ): Promise<ReceiptInput> {
-  if (flags.response !== undefined && flags.salt === undefined)
-    throw new UsageError('--response can be checked only together with --salt', 'salt')
+  const salt = flags.salt ?? kept.salt
+  if (flags.response !== undefined && salt === undefined)
+    throw new UsageError(
+      '--response can be checked only together with --salt (header sealed-salt of the answer)',
+      'salt',
+    )
   const request =
     flags.request === undefined ? undefined : await readInput(io, flags.request, 'request')
-  const output =
-    flags.response === undefined ? given.output : await readInput(io, flags.response, 'response')
+  const first = decoded(kept.receipt)?.leaf.statements[0]
+  const plain = first?.type === 'request.received' && first.door === 'plain'
+  const output = await outputOf(io, kept, flags.response)
   return {
-    receipt: given.receipt,
+    receipt: kept.receipt,
     document,
-    ...(request && (isPlain(given.receipt) ? { input: request } : { request })),
+    ...(request && (plain ? { input: request } : { request })),
     ...(output && { output }),
-    ...(flags.salt !== undefined && { salt: parseSalt(flags.salt) }),
+    ...(salt !== undefined && { salt: parseSalt(salt) }),
     ...(flags.nonce !== undefined && { nonce: flags.nonce }),
   }
 }
 
-/** Which door it says it came through; a receipt that cannot be read fails whichever it was. */
-function isPlain(receipt: string): boolean {
+/** The workload's bytes: of a file given as --response the receipt is taken out where it was stapled in. */
+async function outputOf(
+  io: Io,
+  kept: Kept,
+  response: string | undefined,
+): Promise<Bytes | undefined> {
+  if (response !== undefined) {
+    const bytes = await readInput(io, response, 'response')
+    const spliced = unspliceReceipt(bytes)
+    return spliced?.receipt === kept.receipt ? new Uint8Array(spliced.output) : bytes
+  }
+  // What came with an aborted session's receipt is the gateway's error, not a workload's output.
+  const aborted = decoded(kept.receipt)?.leaf.statements.at(-1)?.type === 'session.aborted'
+  return aborted ? undefined : kept.output
+}
+
+/** A receipt that cannot be read fails, whatever else is given; here it only has nothing to say. */
+function decoded(receipt: string): Receipt | undefined {
   try {
-    const received = decodeReceipt(receipt).leaf.statements[0]
-    return received?.type === 'request.received' && received.door === 'plain'
+    return decodeReceipt(receipt)
   } catch {
-    return false
+    return undefined
   }
 }
 
