@@ -1,4 +1,5 @@
 // The certificate chain of an attestation key: its leaf is a signing key, and this very one.
+import 'reflect-metadata'
 import { KeyUsageFlags, KeyUsagesExtension } from '@peculiar/x509'
 import type { Bytes } from '../bytes.ts'
 import type { AttestationPublicKey } from '../quote.ts'
