@@ -57,6 +57,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'boot.key_lost': 503,
   'config.invalid': 500,
   'internal.error': 500,
+  'log.damaged': 500,
   // said by clients and verifiers; a gateway that hears one of them from inside has a fault of its own
   'response.invalid': 500,
   'response.truncated': 500,
@@ -64,6 +65,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'receipt.invalid': 500,
   'receipt.missing': 500,
   'evidence.invalid': 500,
+  'log.fork': 500,
   'verdict.failed': 500,
   'gateway.unreachable': 500,
 }

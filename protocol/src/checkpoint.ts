@@ -1,17 +1,16 @@
 // Checkpoints: C2SP tlog-checkpoint bodies in C2SP signed notes (Ed25519). Our extension lines carry the ledger's
 // state digest, the NV counter, the VM's claimed time and the boot, so that one signature and one quote bind them all.
-import {
-  type Bytes,
-  concat,
-  equal,
-  fromBase64,
-  fromHex,
-  sha256,
-  toBase64,
-  toHex,
-  utf8,
-} from './bytes.ts'
+import { type Bytes, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from './bytes.ts'
 import { SealedError } from './errors.ts'
+import {
+  ed25519Holds,
+  linesOf,
+  NOTE_ED25519,
+  type Note,
+  noteKeyId,
+  parseNote,
+  signatureLine,
+} from './note.ts'
 
 export interface Checkpoint {
   /** Log identity: `sealed/<first 16 hex of K>`. */
@@ -30,8 +29,6 @@ export interface Checkpoint {
 }
 
 const bad = (message: string) => new SealedError('receipt.invalid', `checkpoint: ${message}`)
-const ED25519_NOTE = 1
-const EM_DASH = '\u2014'
 
 /** The log's origin for a key set digest. */
 export const logOrigin = (keySetDigest: Uint8Array): string =>
@@ -70,11 +67,6 @@ export function parseCheckpointBody(body: string): Checkpoint {
   }
 }
 
-/** First four bytes of SHA-256(name ‖ "\n" ‖ 0x01 ‖ public key), as C2SP signed-note says for Ed25519. */
-async function noteKeyHash(name: string, publicKey: Uint8Array): Promise<Bytes> {
-  return (await sha256(utf8(`${name}\n`), Uint8Array.of(ED25519_NOTE), publicKey)).slice(0, 4)
-}
-
 /** Signs a body; `sign` returns the 64-byte Ed25519 signature of the bytes given. */
 export async function signNote(
   body: string,
@@ -82,22 +74,21 @@ export async function signNote(
   publicKey: Uint8Array,
   sign: (bytes: Uint8Array) => Promise<Uint8Array> | Uint8Array,
 ): Promise<string> {
-  const blob = concat(await noteKeyHash(name, publicKey), await sign(utf8(body)))
-  return `${body}\n${EM_DASH} ${name} ${toBase64(blob)}\n`
+  const id = await noteKeyId(name, NOTE_ED25519, publicKey)
+  return `${body}\n${signatureLine(name, id, await sign(utf8(body)))}`
 }
 
-/** Splits a note into body and the one signature of `name`; other signers' lines are not allowed here. */
+/** Splits the note of a receipt into body and its one signature; other signers' lines are not allowed there. */
 export function splitNote(note: string): { body: string; name: string; blob: Bytes } {
-  const at = note.indexOf('\n\n')
-  const body = note.slice(0, at + 1)
-  const m = /^\u2014 ([!-~]+) ([A-Za-z0-9+/]+={0,2})\n$/.exec(note.slice(at + 2))
-  if (at < 0 || !m) throw bad('note is malformed')
-  const blob = fromBase64(m[2]!)
-  if (blob.length !== 68) throw bad('signature has the wrong length')
-  return { body, name: m[1]!, blob }
+  const { body, signatures } = parseNote(note)
+  const [line] = signatures
+  if (signatures.length !== 1 || !line) throw bad('has more than one signature')
+  if (body.includes('\n\n')) throw bad('has an empty line')
+  if (line.signature.length !== 64) throw bad('signature has the wrong length')
+  return { body, name: line.name, blob: concat(line.id, line.signature) }
 }
 
-/** Parses and verifies a checkpoint note under the ledger key; throws `receipt.invalid`. */
+/** Parses and verifies a receipt's checkpoint note under the ledger key; throws `receipt.invalid`. */
 export async function openCheckpoint(
   note: string,
   ledgerKey: Uint8Array,
@@ -105,10 +96,26 @@ export async function openCheckpoint(
   const { body, name, blob } = splitNote(note)
   const checkpoint = parseCheckpointBody(body)
   if (checkpoint.origin !== name) throw bad('signed by another name than its origin')
-  if (!equal(blob.subarray(0, 4), await noteKeyHash(name, ledgerKey)))
+  if (!equal(blob.subarray(0, 4), await noteKeyId(name, NOTE_ED25519, ledgerKey)))
     throw bad('signed by another key')
-  const key = await crypto.subtle.importKey('raw', ledgerKey as Bytes, 'Ed25519', false, ['verify'])
-  if (!(await crypto.subtle.verify('Ed25519', key, blob.slice(4), utf8(body))))
+  if (!(await ed25519Holds(ledgerKey, blob.subarray(4), utf8(body))))
     throw bad('signature is wrong')
   return { checkpoint, body }
+}
+
+/**
+ * Parses and verifies a note that witnesses may have signed too. The log's own line stands exactly once; what others
+ * signed is in `note`, unjudged. `alone` is the note with the log's line only, as receipts and boot leaves mean it.
+ */
+export async function openLogCheckpoint(
+  text: string,
+  ledgerKey: Uint8Array,
+): Promise<{ checkpoint: Checkpoint; note: Note; alone: string }> {
+  const note = parseNote(text)
+  const { origin } = parseCheckpointBody(note.body)
+  const own = linesOf(note, origin, await noteKeyId(origin, NOTE_ED25519, ledgerKey))
+  if (own.length !== 1) throw bad(`the log’s own signature stands ${own.length} times`)
+  const alone = `${note.body}\n${own[0]!.line}`
+  const { checkpoint } = await openCheckpoint(alone, ledgerKey)
+  return { checkpoint, note, alone }
 }

@@ -66,6 +66,8 @@ export const CODES = {
   'receipt.invalid': 'stop',
   'receipt.missing': 'stop',
   'evidence.invalid': 'stop',
+  'log.damaged': 'stop',
+  'log.fork': 'stop',
   'verdict.failed': 'stop',
   'gateway.unreachable': 'retry',
 } as const satisfies Record<string, Remedy>

@@ -1,8 +1,25 @@
 // A verifier's policy: whose word it takes and what it insists on. A file that a person reviewed, or the strict
 // default, which no software TPM passes.
 import * as v from 'valibot'
+import { witnessKeySchema } from './cosignature.ts'
 import { parseStrict } from './json.ts'
 import { check, digest, hex, integer, text } from './schema.ts'
+
+const distinct = (values: readonly string[]) => new Set(values).size === values.length
+
+/** Witnesses known, and how many of them must have cosigned; with 0 a receipt may do without. */
+const witnessesSchema = v.pipe(
+  v.strictObject({
+    keys: v.pipe(v.array(witnessKeySchema), v.maxLength(16)),
+    quorum: integer(0, 16),
+  }),
+  v.check(({ keys, quorum }) => quorum <= keys.length, 'the quorum is above the number of keys'),
+  v.check(
+    ({ keys }) =>
+      distinct(keys.map(({ name }) => name)) && distinct(keys.map((key) => key.public_key)),
+    'a witness stands twice',
+  ),
+)
 
 export const policySchema = v.strictObject({
   /** SHA-256 of the DER root certificates that may vouch for an attestation key. */
@@ -21,6 +38,7 @@ export const policySchema = v.strictObject({
   ),
   seal_policies: v.pipe(v.array(v.picklist(['request', 'epoch', 'permanent'])), v.minLength(1)),
   version: v.literal(1),
+  witnesses: v.exactOptional(witnessesSchema),
   /** Digests of the workload files accepted. */
   workloads: v.array(digest),
 })

@@ -34,7 +34,7 @@ export const CHECKS = {
   'receipt.nonce': 'Digests',
   'receipt.output': 'Digests',
   'receipt.time': 'Time',
-  'receipt.fork': 'Time',
+  'receipt.fork': 'Cosignatures',
 } as const
 export type CheckId = keyof typeof CHECKS
 

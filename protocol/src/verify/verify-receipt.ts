@@ -14,6 +14,7 @@ import { type Statement, type StatementType, saltedDigest } from '../statement.t
 import { type CheckEntry, Checks, ensure, needs, type Outcome, Refusal, Skip } from './checks.ts'
 import { openAttest, quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
 import { checkDocument, type DocumentFacts, type DocumentInput } from './verify-document.ts'
+import { checkBounds, checkWitnesses, type Witnessed } from './witness-checks.ts'
 
 export interface ReceiptInput extends DocumentInput {
   /** The receipt as it came, base64url. */
@@ -28,6 +29,10 @@ export interface ReceiptInput extends DocumentInput {
   input?: Uint8Array
   /** The workload's body bytes exactly as received. */
   output?: Uint8Array
+  /** C2SP tlog-proof of the receipt's leaf, whose checkpoint witnesses may have cosigned. */
+  proof?: string
+  /** When the verifier itself sent the nonce, by its own clock. */
+  sentMs?: number
 }
 
 export interface Verdict {
@@ -43,9 +48,12 @@ export interface Claims {
   door?: 'envelope' | 'plain'
   workload?: string
   utc_ms?: number
-  /** Whether anyone but the VM vouches for the time. */
-  time: 'claimed'
-  fork: 'skipped'
+  /** Whether others than the VM bound the time from both sides. */
+  time: 'bounded' | 'claimed'
+  /** Between these the leaf was made: the verifier's own time, and that of witnesses. */
+  from_ms?: number
+  until_ms?: number
+  fork: 'witnessed' | 'skipped'
 }
 
 /** Verifies only a document, as a client does before its first envelope. */
@@ -80,7 +88,7 @@ const verdict = (checks: Checks, policy: Policy, claims: Partial<Claims>): Verdi
   outcome: checks.outcome,
   policy: policy.name,
   checks: checks.entries,
-  claims: { ...claims, time: 'claimed', fork: 'skipped' },
+  claims: { time: 'claimed', fork: 'skipped', ...claims },
 })
 
 class ReceiptState {
@@ -129,9 +137,17 @@ class ReceiptState {
     await checks.run('receipt.request', false, () => this.#request())
     await checks.run('receipt.nonce', false, () => this.#nonce())
     await checks.run('receipt.output', false, () => this.#output())
-    await checks.run('receipt.time', this.#policy.max_age_ms !== undefined, () => this.#time(now))
-    await checks.run('receipt.fork', false, () => {
-      throw new Skip('no witness has cosigned this checkpoint')
+    // Witnesses bound the time, so they are judged before it; a wrong one fails the check of forks, and bounds nothing.
+    const witnessed = this.#witnesses(now)
+    const seen = await witnessed.catch(() => undefined)
+    await checks.run('receipt.time', this.#policy.max_age_ms !== undefined, () =>
+      this.#time(now, seen),
+    )
+    const quorum = this.#policy.witnesses?.quorum ?? 0
+    await checks.run('receipt.fork', quorum > 0, async () => {
+      const { names, size, untilMs } = await witnessed
+      this.claims.fork = 'witnessed'
+      return `in the tree of ${size} that ${names.join(', ')} saw before ${iso(untilMs)}`
     })
   }
 
@@ -322,15 +338,48 @@ class ReceiptState {
     return `${output.length} bytes`
   }
 
-  #time(now: number): string {
+  async #time(now: number, witnessed: Witnessed | undefined): Promise<string> {
     const { utcMs } = needs(this.#checkpoint, 'the checkpoint')
-    const inTime = needs(this.#statements, 'the statements').every(({ utc_ms }) => utc_ms <= utcMs)
-    ensure(inTime, 'a statement is later than its checkpoint')
+    const statements = needs(this.#statements, 'the statements')
+    ensure(
+      statements.every(({ utc_ms }) => utc_ms <= utcMs),
+      'a statement is later than its checkpoint',
+    )
     const { max_age_ms } = this.#policy
-    if (max_age_ms === undefined) return `${new Date(utcMs).toISOString()} (claimed)`
-    ensure(utcMs <= now + 60_000, 'the checkpoint is from the future')
-    ensure(now - utcMs <= max_age_ms, `the checkpoint is older than ${max_age_ms} ms`)
-    return `${new Date(utcMs).toISOString()} (claimed), within ${max_age_ms} ms`
+    if (max_age_ms !== undefined) {
+      ensure(utcMs <= now + 60_000, 'the checkpoint is from the future')
+      ensure(now - utcMs <= max_age_ms, `the checkpoint is older than ${max_age_ms} ms`)
+    }
+    const fromMs = await this.#sentMs()
+    const untilMs = witnessed?.untilMs
+    const bounds = {
+      ...(fromMs !== undefined && { fromMs }),
+      ...(untilMs !== undefined && { untilMs }),
+    }
+    const isBounded = checkBounds(bounds, statements[0]!.utc_ms)
+    if (fromMs !== undefined) this.claims.from_ms = fromMs
+    if (untilMs !== undefined) this.claims.until_ms = untilMs
+    if (isBounded) this.claims.time = 'bounded'
+    const by = isBounded ? `bounded: ${iso(fromMs!)} to ${iso(untilMs!)}` : 'claimed'
+    return `${iso(utcMs)} (${by})${max_age_ms === undefined ? '' : `, within ${max_age_ms} ms`}`
+  }
+
+  /** When the verifier sent the nonce, where it says so and the receipt echoes it. */
+  #sentMs(): Promise<number | undefined> {
+    return this.#nonce().then(
+      () => this.#input.sentMs,
+      () => undefined,
+    )
+  }
+
+  async #witnesses(now: number): Promise<Witnessed> {
+    const receipt = needs(this.#receipt, 'the receipt')
+    const checkpoint = needs(this.#checkpoint, 'the checkpoint')
+    const { index, leaf } = receipt
+    const ledgerKey = this.#document.key_set.ledger_key
+    const hash = await leafHash(leafBytes(leaf))
+    const proven = { ledgerKey, checkpoint, leafHash: hash, index }
+    return checkWitnesses(this.#input.proof, proven, this.#policy, now)
   }
 
   #find<T extends StatementType>(type: T): Extract<Statement, { type: T }> | undefined {
@@ -338,3 +387,5 @@ class ReceiptState {
     return found as Extract<Statement, { type: T }> | undefined
   }
 }
+
+const iso = (ms: number): string => new Date(ms).toISOString()
