@@ -4,14 +4,18 @@ import { GOOGLE_AK_ROOTS, parsePolicy, STRICT_POLICY } from './policy.ts'
 
 const invalid = expect.objectContaining({ code: 'config.invalid' })
 const digest = 'ab'.repeat(32)
+const ROW = { digests: [digest], index: 4 }
 const POLICY = {
   ak_roots: [digest],
   authorities: ['cd'.repeat(16)],
   evidence: ['tpm', 'event-log'],
+  images: [
+    { name: 'sealed', pcrs: [{ digests: [digest], index: 11 }], uki: [digest], version: '7' },
+  ],
+  instances: { projects: ['ours'], zones: ['europe-west4-a', 'europe-west4-b'] },
   max_age_ms: 60_000,
   metering: 'required',
   name: 'ours',
-  pcrs: [{ digests: [digest], index: 4 }],
   seal_policies: ['request'],
   version: 1,
   workloads: [digest],
@@ -24,10 +28,11 @@ describe('a policy file', () => {
     expect(parse()).toEqual(POLICY)
   })
 
-  it('has every member but the age, and no other', () => {
+  it('has every member but age and places, and no other', () => {
     for (const member of Object.keys(POLICY)) {
       const { [member as 'name']: _, ...rest } = POLICY
-      if (member === 'max_age_ms') expect(parsePolicy(JSON.stringify(rest))).toEqual(rest)
+      if (member === 'max_age_ms' || member === 'instances')
+        expect(parsePolicy(JSON.stringify(rest))).toEqual(rest)
       else expect(() => parsePolicy(JSON.stringify(rest)), member).toThrow(invalid)
     }
     expect(() => parse({ skip: ['document.ak'] })).toThrow(invalid)
@@ -38,7 +43,23 @@ describe('a policy file', () => {
     ['evidence', [[], ['event-log'], ['tpm', 'sgx']]],
     ['max_age_ms', [0, -1, '1', null]],
     ['metering', ['off', null]],
-    ['pcrs', [[{ digests: [], index: 4 }], [{ digests: [digest], index: 24 }], [{ index: 4 }]]],
+    [
+      'images',
+      [
+        [{ name: 'a', pcrs: [], version: '1' }],
+        [{ name: 'a', pcrs: [{ digests: [], index: 4 }], version: '1' }],
+        [{ name: 'a', pcrs: [{ digests: [digest], index: 24 }], version: '1' }],
+        [{ name: 'a', pcrs: [{ index: 4 }], version: '1' }],
+        [{ name: 'a', pcrs: [ROW, ROW], version: '1' }],
+        [{ name: 'a', pcrs: [ROW], uki: [], version: '1' }],
+        [{ name: 'a', pcrs: [ROW], uki: digest, version: '1' }],
+        [{ name: 'a', pcrs: [ROW] }],
+      ],
+    ],
+    [
+      'instances',
+      [{ projects: [] }, { zones: 'europe-west4-a' }, { regions: ['europe-west4'] }, null],
+    ],
     ['seal_policies', [[], ['none']]],
     ['version', [0, 2]],
     ['workloads', [['*'], null]],

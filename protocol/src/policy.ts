@@ -21,6 +21,29 @@ const witnessesSchema = v.pipe(
   ),
 )
 
+/** Reference values of one version of an image: a document fits it wholly or not at all. */
+export const imageSchema = v.strictObject({
+  name: text(64),
+  /** Each PCR named must have one of the digests. */
+  pcrs: v.pipe(
+    v.array(
+      v.strictObject({ digests: v.pipe(v.array(digest), v.minLength(1)), index: integer(0, 23) }),
+    ),
+    v.minLength(1),
+    // A second row for one PCR would say nothing, or something else.
+    v.check(
+      (rows) => new Set(rows.map(({ index }) => index)).size === rows.length,
+      'must name a PCR once',
+    ),
+  ),
+  /** Authenticode digests of the EFI applications it boots, in order: the unified kernel image, then its kernel. */
+  uki: v.exactOptional(v.pipe(v.array(digest), v.minLength(1))),
+  version: text(64),
+})
+export type Image = v.InferOutput<typeof imageSchema>
+
+const names = v.pipe(v.array(text(64)), v.minLength(1))
+
 export const policySchema = v.strictObject({
   /** SHA-256 of the DER root certificates that may vouch for an attestation key. */
   ak_roots: v.pipe(v.array(digest), v.minLength(1)),
@@ -28,14 +51,16 @@ export const policySchema = v.strictObject({
   authorities: v.array(hex(16)),
   /** Kinds of evidence without which nothing is verified. */
   evidence: v.pipe(v.array(v.picklist(['tpm', 'event-log', 'sev-snp', 'tdx'])), v.includes('tpm')),
+  /** Reference values; a document must fit one of them. */
+  images: v.array(imageSchema),
+  /** Where the machine must run, as the certificate of its attestation key says. */
+  instances: v.exactOptional(
+    v.strictObject({ projects: v.exactOptional(names), zones: v.exactOptional(names) }),
+  ),
   /** Oldest checkpoint accepted, in milliseconds before now; absent for receipts kept for years. */
   max_age_ms: v.exactOptional(integer(1)),
   metering: v.picklist(['required', 'optional']),
   name: text(64),
-  /** Reference values: each PCR named must have one of the digests. */
-  pcrs: v.array(
-    v.strictObject({ digests: v.pipe(v.array(digest), v.minLength(1)), index: integer(0, 23) }),
-  ),
   seal_policies: v.pipe(v.array(v.picklist(['request', 'epoch', 'permanent'])), v.minLength(1)),
   version: v.literal(1),
   witnesses: v.exactOptional(witnessesSchema),
@@ -59,9 +84,9 @@ export const STRICT_POLICY: Policy = {
   ak_roots: GOOGLE_AK_ROOTS,
   authorities: [],
   evidence: ['tpm', 'event-log', 'sev-snp'],
+  images: [],
   metering: 'required',
   name: 'strict',
-  pcrs: [],
   seal_policies: ['request', 'epoch', 'permanent'],
   version: 1,
   workloads: [],

@@ -1,14 +1,16 @@
-// Reads TPM 2.0 structures: big-endian, sized buffers, nothing left over.
+// Reads TPM 2.0 structures: sized buffers, nothing left over. Big-endian, as a TPM speaks; event logs are little-endian.
 import type { Bytes } from './bytes.ts'
 import { SealedError } from './errors.ts'
 
 export class TpmReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
+  readonly #little: boolean
   #at = 0
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, order: 'big' | 'little' = 'big') {
     this.#bytes = bytes
+    this.#little = order === 'little'
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
@@ -17,15 +19,15 @@ export class TpmReader {
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#advance(2))
+    return this.#view.getUint16(this.#advance(2), this.#little)
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#advance(4))
+    return this.#view.getUint32(this.#advance(4), this.#little)
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#advance(8))
+    return this.#view.getBigUint64(this.#advance(8), this.#little)
   }
 
   take(length: number): Bytes {
@@ -42,6 +44,11 @@ export class TpmReader {
         `TPM buffer of ${length} bytes; at most ${max} allowed`,
       )
     return this.take(length)
+  }
+
+  /** Bytes not yet read. */
+  get left(): number {
+    return this.#bytes.length - this.#at
   }
 
   end(): void {

@@ -1,11 +1,16 @@
 // What a chain must look like before an attestation key is believed: each rule with the chain that breaks only it.
 import 'reflect-metadata'
-import { BasicConstraintsExtension, KeyUsageFlags, KeyUsagesExtension } from '@peculiar/x509'
+import {
+  BasicConstraintsExtension,
+  Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+} from '@peculiar/x509'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Bytes, concat, sha256Hex } from '../bytes.ts'
 import { type AttestationPublicKey, importAttestationKey } from '../quote.ts'
 import { checkAkChain } from './ak-chain.ts'
-import { caExtensions, createAk, issueChain, type TestAk } from './test-tpm.ts'
+import { caExtensions, createAk, issueChain, leafExtensions, type TestAk } from './test-tpm.ts'
 import { NOW } from './test-world.ts'
 
 let ak: TestAk
@@ -20,7 +25,8 @@ const DAY_MS = 86_400_000
 
 /** Judges a chain whose own root is trusted. */
 async function judge(chain: Bytes[], at = NOW): Promise<string> {
-  return checkAkChain(chain, key, [await sha256Hex(chain.at(-1) ?? ak.public)], at)
+  const root = await sha256Hex(chain.at(-1) ?? ak.public)
+  return (await checkAkChain(chain, key, [root], at)).summary
 }
 const issued = async (fields: Fields) => judge(await issueChain(ak.publicKey, NOW, fields))
 const leafWith = (usages: number) => [
@@ -43,7 +49,7 @@ describe('a chain', () => {
     const chain = await issueChain(rsa.publicKey, NOW)
     const root = await sha256Hex(chain.at(-1)!)
     const imported = await importAttestationKey(rsa.public)
-    await expect(checkAkChain(chain, imported, [root], NOW)).resolves.toContain('chain of 3')
+    expect((await checkAkChain(chain, imported, [root], NOW)).summary).toContain('chain of 3')
     await expect(checkAkChain(chain, key, [root], NOW)).rejects.toThrow()
   })
 
@@ -142,8 +148,33 @@ describe('a chain', () => {
   it('has a leaf that is a signing key', async () => {
     const usages = [KeyUsageFlags.keyEncipherment, KeyUsageFlags.keyCertSign]
     for (const usage of usages)
-      await expect(issued({ leaf: { extensions: leafWith(usage) } })).rejects.toThrow('KeyUsage')
+      await expect(issued({ leaf: { extensions: leafWith(usage) } })).rejects.toThrow(
+        'not a signing key (KeyUsage)',
+      )
+    const { digitalSignature, keyEncipherment, dataEncipherment, keyAgreement } = KeyUsageFlags
+    for (const usage of [keyEncipherment, dataEncipherment, keyAgreement])
+      await expect(
+        issued({ leaf: { extensions: leafWith(digitalSignature | usage) } }),
+      ).rejects.toThrow('encryption key (KeyUsage)')
     await expect(issued({ leaf: { extensions: [] } })).rejects.toThrow('KeyUsage')
+  })
+
+  it('has no critical extension that nobody here understands', async () => {
+    const extra = (type: string, critical: boolean) =>
+      new Extension(type, critical, Uint8Array.of(0x30, 0))
+    const [constraints, names] = ['2.5.29.36', '2.5.29.17']
+    for (const own of ['leaf', 'middle', 'root'] as const) {
+      const usual = own === 'leaf' ? leafExtensions() : caExtensions()
+      const withExtra = (...more: Extension[]) =>
+        issued({ [own]: { extensions: [...usual, ...more] } })
+      await expect(withExtra(extra(constraints, true))).rejects.toThrow('unknown critical')
+      await expect(withExtra(extra(constraints, false))).resolves.toContain('chain of 3')
+      await expect(withExtra(extra('1.2.3.4', true))).rejects.toThrow('unknown critical')
+      await expect(withExtra(extra('1.2.3', false), extra('1.2.3', false))).rejects.toThrow('twice')
+      const named = withExtra(new Extension(names, true, Uint8Array.of(0x30, 0)))
+      if (own === 'leaf') await expect(named).resolves.toContain('chain of 3')
+      else await expect(named).rejects.toThrow('unknown critical')
+    }
   })
 
   it('has nothing before, after or in place of its certificates', async () => {

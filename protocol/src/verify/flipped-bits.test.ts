@@ -72,8 +72,8 @@ describe('a flipped bit', () => {
 
   it('in what a certificate says, or in its signature, is seen', async () => {
     for (const [i, der] of scene.world.chain.entries()) {
-      // SEQUENCE (4 bytes) of tbsCertificate (3 bytes and a length), algorithm, and a BIT STRING that ends in `s`
-      const said = 8 * (4 + 3 + der[6]!)
+      // SEQUENCE (4 bytes) of tbsCertificate (tag and length), algorithm, and a BIT STRING that ends in `s`
+      const said = 8 * (der[5] === 0x81 ? 4 + 3 + der[6]! : 4 + 4 + der[6]! * 256 + der[7]!)
       const bits = [...sample(der.subarray(0, said / 8), 80), ...sample(der.subarray(-28), 20)]
       for (const [n, at] of bits.entries()) {
         const bit = n < 80 ? at : 8 * (der.length - 28) + at

@@ -11,6 +11,8 @@ import { createAk, issueChain, selectionOf, tpmtOf } from './test-tpm.ts'
 import { hexOf, makeChallenge, makeDocument, NOW } from './test-world.ts'
 import { verifyDocument } from './verify-receipt.ts'
 
+const IMAGE = { name: 'other', version: '1' }
+
 const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][] = [
   [
     'a PCR that stands twice',
@@ -67,7 +69,12 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
   ],
   [
     'relabelled PCRs',
-    ['document.quote_selection', 'receipt.quote_selection'],
+    [
+      'document.quote_selection',
+      'document.pcr_reference',
+      'document.event_log',
+      'receipt.quote_selection',
+    ],
     (s) =>
       s.lie({
         document: (d) => {
@@ -135,12 +142,12 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
   [
     'a PCR without its reference value',
     ['document.pcr_reference'],
-    (s) => s.under({ pcrs: [{ digests: [hexOf(0xff)], index: 4 }] }),
+    (s) => s.under({ images: [{ ...IMAGE, pcrs: [{ digests: [hexOf(0xff)], index: 4 }] }] }),
   ],
   [
     'a PCR with a reference value that was not quoted',
     ['document.pcr_reference'],
-    (s) => s.under({ pcrs: [{ digests: [hexOf(10)], index: 10 }] }),
+    (s) => s.under({ images: [{ ...IMAGE, pcrs: [{ digests: [hexOf(0)], index: 10 }] }] }),
   ],
   [
     'a transport key that the ledger key did not sign',
@@ -252,7 +259,8 @@ describe('a lie', () => {
   })
 
   it('is told here about every check that can fail', () => {
-    const never = ['document.event_log', 'document.tee_report']
+    const elsewhere = ['document.instance', 'document.event_log', 'document.boot_application']
+    const never = [...elsewhere, 'document.tee_report']
     const told = new Set<string>([...CASES.flatMap(([, fails]) => fails), ...never])
     for (const id of Object.keys(CHECKS).filter((id) => id.startsWith('document.')))
       expect(told).toContain(id)

@@ -54,6 +54,7 @@ describe('a real session', () => {
     expect(checks.filter(({ result }) => result === 'skip').map(({ id }) => id)).toEqual([
       'document.pcr_reference',
       'document.event_log',
+      'document.boot_application',
       'document.tee_report',
       'document.challenge',
       'receipt.fork',
@@ -210,7 +211,7 @@ describe('what is spoilt fails the check that is there for it', () => {
     [
       'another reference value',
       'document.pcr_reference',
-      { pcrs: [{ index: 4, digests: ['ab'.repeat(32)] }] },
+      { images: [{ name: 'a', pcrs: [{ index: 4, digests: ['ab'.repeat(32)] }], version: '1' }] },
     ],
     ['a receipt of today, looked at tomorrow', 'receipt.time', { max_age_ms: 1 }],
   ])('under a policy that asks for something else: %s (%s)', async (_, id, change) => {
@@ -219,7 +220,8 @@ describe('what is spoilt fails the check that is there for it', () => {
 
   test('reference values that are met pass', async () => {
     const { pcrs } = good().document
-    const met = { ...policy, pcrs: pcrs.map(({ digest, index }) => ({ index, digests: [digest] })) }
+    const rows = pcrs.map(({ digest, index }) => ({ index, digests: [digest] }))
+    const met = { ...policy, images: [{ name: 'a', pcrs: rows, version: '1' }] }
     expect((await verifyReceipt(good(), met, NOW)).outcome).toBe('verified')
   })
 

@@ -3,7 +3,7 @@
 import 'reflect-metadata'
 import {
   BasicConstraintsExtension,
-  type Extension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   X509CertificateGenerator,
@@ -17,6 +17,7 @@ import {
   sha256,
   toBase64url,
   u32be,
+  utf8,
 } from '../bytes.ts'
 import { pcrDigest } from '../quote.ts'
 
@@ -144,10 +145,42 @@ export const caExtensions = (pathLength?: number): Extension[] => [
   new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
 ]
 
-const leafExtensions = (): Extension[] => [
+/** A leaf's extensions, with GCE's where the value is given. */
+export const leafExtensions = (gceInstance = gceInstanceDer()): Extension[] => [
   new BasicConstraintsExtension(false, undefined, true),
   new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+  new Extension('1.3.6.1.4.1.11129.2.1.21', false, gceInstance),
 ]
+
+/** One DER value of at most 255 bytes. */
+export const der = (tag: number, ...content: Uint8Array[]): Bytes => {
+  const value = concat(...content)
+  const length = value.length < 128 ? [value.length] : [0x81, value.length]
+  return concat(Uint8Array.of(tag, ...length), value)
+}
+export const derText = (text: string): Bytes => der(0x0c, utf8(text))
+export const derFlag = (flag: boolean): Bytes => der(0x01, Uint8Array.of(flag ? 0xff : 0))
+
+/** What Google's certificate says of a machine; `fields` replace the parts of the sequence, in order. */
+export function gceInstanceDer(
+  fields: { zone?: string; project?: string; production?: boolean; parts?: Bytes[] } = {},
+): Bytes {
+  const { zone = 'europe-west4-a', project = 'sealed-project', production = true } = fields
+  const properties = [
+    der(0xa0, der(0x02, Uint8Array.of(0))),
+    der(0xa1, derFlag(production)),
+    ...[0xa2, 0xa3, 0xa4, 0xa5].map((tag) => der(tag, derFlag(tag === 0xa2))),
+  ]
+  const parts = [
+    derText(zone),
+    der(0x02, Uint8Array.of(0x1b, 0x5a, 0x47, 0x5c, 0x69)),
+    derText(project),
+    der(0x02, Uint8Array.of(0x50, 0x37, 0x3d, 0x81, 0xbd, 0xed, 0x33, 0xf0)),
+    derText('sealed-1'),
+    der(0xa0, der(0x30, ...properties)),
+  ]
+  return der(0x30, ...(fields.parts ?? parts))
+}
 
 /** A chain of leaf, one CA and root, DER, around `now`; `fields` change single certificates, in that order. */
 export async function issueChain(

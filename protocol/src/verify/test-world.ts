@@ -23,10 +23,11 @@ import {
   transportKeyMessage,
 } from '../key-set.ts'
 import { leafHash, merklePath, merkleRoot } from '../merkle.ts'
-import type { Policy } from '../policy.ts'
+import type { Image, Policy } from '../policy.ts'
 import { extendedOnce } from '../quote.ts'
 import { leafBytes, type Receipt } from '../receipt.ts'
 import type { Statement } from '../statement.ts'
+import { bootEvents, KERNEL, type LoggedEvent, logBytes, measure, UKI } from './test-log.ts'
 import { type AttestFields, createAk, issueChain, quoteBy, type TestAk } from './test-tpm.ts'
 
 export const NOW = Date.UTC(2026, 9, 1, 12)
@@ -41,6 +42,10 @@ export const hexOf = (byte: number): string => byte.toString(16).padStart(2, '0'
 
 /** What a test makes the machine say. Each is applied before the signature that covers it. */
 export interface Lies {
+  /** What the firmware measures and logs. */
+  boot?: (events: LoggedEvent[]) => void
+  /** The log as it is shown, where it is another than was measured. */
+  log?: (events: LoggedEvent[]) => void
   /** PCR values that the TPM holds and the document lists. */
   pcrs?: (pcrs: Map<number, Bytes>) => void
   document?: (document: AttestationDocument) => void
@@ -121,10 +126,10 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
   const policy: Policy = {
     ak_roots: [await sha256Hex(chain.at(-1)!)],
     authorities: ['ab'.repeat(16)],
-    evidence: ['tpm'],
+    evidence: ['tpm', 'event-log'],
+    images: [await bootedImage()],
     metering: 'required',
     name: 'test',
-    pcrs: [],
     seal_policies: ['request'],
     version: 1,
     workloads: [hexOf(0xa0)],
@@ -133,8 +138,24 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
   return { ...world, document: await makeDocument(world) }
 }
 
-async function measuredPcrs(world: World): Promise<Map<number, Bytes>> {
-  const pcrs = new Map(QUOTED_PCRS.map((index) => [index, new Uint8Array(32).fill(index) as Bytes]))
+/** Reference values of the image that this machine boots. */
+export async function bootedImage(events = bootEvents()): Promise<Image> {
+  const pcrs = new Map<number, Bytes>()
+  await measure(events, pcrs)
+  const pinned = [0, 4, 9, 11]
+  const rows = pinned.map((index) => ({ digests: [toHex(pcrs.get(index)!)], index }))
+  return { name: 'sealed', pcrs: rows, uki: [UKI, KERNEL], version: '1' }
+}
+
+const told = (lie?: (events: LoggedEvent[]) => void): LoggedEvent[] => {
+  const events = bootEvents()
+  lie?.(events)
+  return events
+}
+
+async function measuredPcrs(world: World, lies: Lies = {}): Promise<Map<number, Bytes>> {
+  const pcrs = new Map(QUOTED_PCRS.map((index) => [index, new Uint8Array(32) as Bytes]))
+  await measure(told(lies.boot), pcrs)
   const measured = await sha256(canonicalBytes(world.configuration))
   pcrs.set(CONFIGURATION_PCR, await extendedOnce(measured))
   pcrs.set(KEY_SET_PCR, await extendedOnce(world.k))
@@ -143,10 +164,11 @@ async function measuredPcrs(world: World): Promise<Map<number, Bytes>> {
 
 /** A document with its quote. */
 export async function makeDocument(world: World, lies: Lies = {}): Promise<AttestationDocument> {
-  const pcrs = await measuredPcrs(world)
+  const pcrs = await measuredPcrs(world, lies)
   lies.pcrs?.(pcrs)
   const document = structuredClone(world.document)
   document.configuration = structuredClone(world.configuration)
+  document.event_log = toBase64url(await logBytes(told(lies.log ?? lies.boot)))
   document.pcrs = [...pcrs].map(([index, value]) => ({ digest: toHex(value), index }))
   const extraData = await quoteBinding('keys', world.k, await sha256(new Uint8Array(0)))
   document.quote = await quoteBy(lies.documentAk ?? world.ak, {
@@ -194,7 +216,7 @@ export async function makeReceipt(
   lies: Lies = {},
 ): Promise<{ document: AttestationDocument; receipt: Receipt }> {
   const document =
-    lies.document || lies.pcrs || lies.documentQuote || lies.documentAk
+    lies.document || lies.pcrs || lies.boot || lies.log || lies.documentQuote || lies.documentAk
       ? await makeDocument(world, lies)
       : world.document
   const said = structuredClone(statements) as Statement[]
@@ -222,7 +244,7 @@ export async function makeReceipt(
   const body = checkpointBody(checkpoint)
   const ledgerKey = new Uint8Array(await crypto.subtle.exportKey('raw', world.ledger.publicKey))
   const extraData = await quoteBinding('checkpoint', world.k, await sha256(utf8(body)))
-  const pcrs = await measuredPcrs(world)
+  const pcrs = await measuredPcrs(world, lies)
   lies.pcrs?.(pcrs)
   const receipt: Receipt = {
     checkpoint: await signNote(body, checkpoint.origin, ledgerKey, world.sign),

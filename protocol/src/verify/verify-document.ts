@@ -8,8 +8,11 @@ import { leafHash, rootFromPath } from '../merkle.ts'
 import type { Policy } from '../policy.ts'
 import { type AttestationPublicKey, extendedOnce, importAttestationKey } from '../quote.ts'
 import { check } from '../schema.ts'
-import { checkAkChain } from './ak-chain.ts'
+import { type AkChain, checkAkChain } from './ak-chain.ts'
 import { type Checks, ensure, needs, Skip } from './checks.ts'
+import type { GceFirmware } from './gce-firmware.ts'
+import { acceptInstance, type GceInstance, parseGceInstance } from './gce-instance.ts'
+import { checkMeasuredBoot } from './measured-boot.ts'
 import { quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
 
 /** What later checks take from a document; a member is absent when the check that makes it failed. */
@@ -18,6 +21,17 @@ export interface DocumentFacts {
   k: Bytes
   pcrs: Map<number, Bytes>
   ak?: AttestationPublicKey
+  claims: MachineClaims
+}
+
+/** What evidence says of the machine; each member is set by the check that found it. */
+export interface MachineClaims {
+  /** Where it runs, as the certificate of its attestation key says. */
+  instance?: GceInstance
+  /** What GCE's firmware says of the machine; never proof of its processor. */
+  firmware?: GceFirmware
+  /** The image booted, as the policy names it. */
+  image?: { name: string; version: string }
 }
 
 export interface DocumentInput {
@@ -46,13 +60,15 @@ export async function checkDocument(
     facts.ak = await importAttestationKey(fromBase64url(document.ak.public))
     return `${facts.ak.algorithm}, restricted signing key`
   })
-  await checks.run('document.ak_chain', true, () =>
-    checkAkChain(
-      document.ak.chain.map(fromBase64url),
-      needs(facts.ak, 'the attestation key'),
-      policy.ak_roots,
-      now,
-    ),
+  let chain: AkChain | undefined
+  await checks.run('document.ak_chain', true, async () => {
+    const der = document.ak.chain.map(fromBase64url)
+    const ak = needs(facts.ak, 'the attestation key')
+    chain = await checkAkChain(der, ak, policy.ak_roots, now)
+    return chain.summary
+  })
+  await checks.run('document.instance', policy.instances !== undefined, () =>
+    checkInstance(facts, needs(chain, 'the certificate chain'), policy),
   )
   await checks.run('document.quote_signature', true, () =>
     quoteSignature(document.quote, needs(facts.ak, 'the attestation key')),
@@ -79,15 +95,7 @@ export async function checkDocument(
     ensure(only, `PCR ${CONFIGURATION_PCR} is not the configuration, extended once`)
     return `PCR ${CONFIGURATION_PCR}`
   })
-  const firmware = policy.evidence.includes('event-log')
-  await checks.run('document.pcr_reference', firmware || policy.pcrs.length > 0, () =>
-    referenceValues(facts, policy),
-  )
-  await checks.run('document.event_log', firmware, () => {
-    throw new Skip(
-      document.event_log ? 'replay is not part of this version' : 'no event log in the document',
-    )
-  })
+  await checkMeasuredBoot(checks, facts, policy)
   await checks.run(
     'document.tee_report',
     policy.evidence.some((kind) => kind === 'sev-snp' || kind === 'tdx'),
@@ -126,7 +134,7 @@ async function openDocument(
     )
     const pcrs = pcrMap(document)
     ensure(pcrs.size === document.pcrs.length, 'a PCR index stands twice')
-    facts = { document, k: await keySetDigest(document.key_set), pcrs }
+    facts = { document, k: await keySetDigest(document.key_set), pcrs, claims: {} }
     return `${document.pcrs.length} PCR values`
   })
   return facts
@@ -141,15 +149,12 @@ async function isOnlyMeasurement(
   return value !== undefined && equal(value, await extendedOnce(measured))
 }
 
-function referenceValues(facts: DocumentFacts, policy: Policy): string {
-  if (policy.pcrs.length === 0) throw new Skip('the policy names no reference values')
-  for (const { index, digests } of policy.pcrs) {
-    const value = facts.pcrs.get(index)
-    const known =
-      value !== undefined && digests.some((reference) => equal(value, fromHex(reference)))
-    ensure(known, `PCR ${index} has none of the policy's reference values`)
-  }
-  return `PCRs ${policy.pcrs.map(({ index }) => index).join(',')}`
+function checkInstance(facts: DocumentFacts, chain: AkChain, policy: Policy): string {
+  const instance = chain.gceInstance && parseGceInstance(chain.gceInstance)
+  if (policy.instances) acceptInstance(instance, policy.instances)
+  if (!instance) throw new Skip('the certificate does not say where the machine runs')
+  facts.claims.instance = instance
+  return `${instance.name} of ${instance.project} in ${instance.zone}`
 }
 
 function acceptConfiguration(document: AttestationDocument, policy: Policy): string {

@@ -13,7 +13,12 @@ import { decodeReceipt, leafBytes, type Receipt } from '../receipt.ts'
 import { type Statement, type StatementType, saltedDigest } from '../statement.ts'
 import { type CheckEntry, Checks, ensure, needs, type Outcome, Refusal, Skip } from './checks.ts'
 import { openAttest, quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
-import { checkDocument, type DocumentFacts, type DocumentInput } from './verify-document.ts'
+import {
+  checkDocument,
+  type DocumentFacts,
+  type DocumentInput,
+  type MachineClaims,
+} from './verify-document.ts'
 import { checkBounds, checkWitnesses, type Witnessed } from './witness-checks.ts'
 
 export interface ReceiptInput extends DocumentInput {
@@ -42,7 +47,7 @@ export interface Verdict {
   /** What a verified receipt says; read it only when the outcome is `verified`. */
   claims: Claims
 }
-export interface Claims {
+export interface Claims extends MachineClaims {
   session?: string
   result?: 'completed' | 'aborted'
   door?: 'envelope' | 'plain'
@@ -63,8 +68,8 @@ export async function verifyDocument(
   now = Date.now(),
 ): Promise<Verdict> {
   const checks = new Checks()
-  await checkDocument(checks, input, policy, now)
-  return verdict(checks, policy, {})
+  const facts = await checkDocument(checks, input, policy, now)
+  return verdict(checks, policy, facts?.claims ?? {})
 }
 
 /** Verifies a receipt. Never throws for bad evidence: what is wrong is in the verdict. */
@@ -81,7 +86,7 @@ export async function verifyReceipt(
   }
   const state = new ReceiptState(input, facts, policy)
   await state.run(checks, now)
-  return verdict(checks, policy, state.claims)
+  return verdict(checks, policy, { ...facts.claims, ...state.claims })
 }
 
 const verdict = (checks: Checks, policy: Policy, claims: Partial<Claims>): Verdict => ({
