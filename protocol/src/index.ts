@@ -26,8 +26,16 @@ export * from './tlog-proof.ts'
 export * from './verify/ak-chain.ts'
 export * from './verify/checks.ts'
 export * from './verify/ear.ts'
+export * from './verify/known-document.ts'
 export * from './verify/quote-checks.ts'
-export * from './verify/verify-document.ts'
-export * from './verify/verify-receipt.ts'
+export type { DocumentInput } from './verify/verify-document.ts'
+export {
+  type Claims,
+  type ReceiptInput,
+  type SessionInput,
+  type Verdict,
+  verifyDocument,
+  verifyReceipt,
+} from './verify/verify-receipt.ts'
 export * from './verify/witness-checks.ts'
 export * from './witness.ts'

@@ -171,16 +171,8 @@ function vectorOf(checks: readonly CheckEntry[]): Appraisal['ear_trustworthiness
 
 /** What a receipt says of its session, where its form could be read; it stands whatever the appraisal. */
 function attesterClaims({ claims }: Verdict, of: Submodule): Appraisal['ear_attester_claims'] {
-  const { door, fork, result, session, time, utc_ms, workload } = claims
-  if (session === undefined) return undefined
+  const { workload, ...said } = claims
+  if (said.session === undefined) return undefined
   if (of === 'workload') return workload === undefined ? undefined : { workload }
-  if (of !== 'receipt') return undefined
-  return {
-    ...(door !== undefined && { door }),
-    fork,
-    ...(result !== undefined && { result }),
-    session,
-    time,
-    ...(utc_ms !== undefined && { utc_ms }),
-  }
+  return of === 'receipt' ? said : undefined
 }
