@@ -73,6 +73,8 @@ describe('an EAR', () => {
         ear_verifier_claims.checks.some((check) => check.id === id),
       )
       expect(own?.ear_status ?? 'none').toBe('none')
+      if (own && id !== 'document.challenge')
+        expect(Object.values(own.ear_trustworthiness_vector)).toContain(0)
     }
   })
 
