@@ -5,7 +5,7 @@ import { sha256, toBase64url } from '../bytes.ts'
 import { canonicalBytes } from '../json.ts'
 import type { Policy } from '../policy.ts'
 import type { CheckEntry, CheckId } from './checks.ts'
-import type { Verdict } from './verify-receipt.ts'
+import type { Claims, Verdict } from './verify-receipt.ts'
 
 export const EAR_PROFILE = 'tag:ietf.org,2026:rats/ear#04'
 
@@ -26,7 +26,7 @@ export interface Appraisal {
   /** One URI: the digest of the policy's canonical form (RFC 6920). */
   ear_appraisal_policy_ids: string[]
   /** What the evidence says of itself; members of the verdict's claims. */
-  ear_attester_claims?: Record<string, string | number>
+  ear_attester_claims?: Partial<Claims>
   /** The checks behind this appraisal, as the verdict has them. */
   ear_verifier_claims: { checks: CheckEntry[]; outcome: Verdict['outcome'] }
 }
@@ -169,10 +169,15 @@ function vectorOf(checks: readonly CheckEntry[]): Appraisal['ear_trustworthiness
   return vector
 }
 
-/** What a receipt says of its session, where its form could be read; it stands whatever the appraisal. */
+/** What the evidence says of itself, where it could be read; it stands whatever the appraisal. */
 function attesterClaims({ claims }: Verdict, of: Submodule): Appraisal['ear_attester_claims'] {
-  const { workload, ...said } = claims
-  if (said.session === undefined) return undefined
+  const { firmware, image, instance, workload, ...session } = claims
+  const machine = {
+    ...(firmware && { firmware }),
+    ...(image && { image }),
+    ...(instance && { instance }),
+  }
+  if (of === 'tpm') return Object.keys(machine).length > 0 ? machine : undefined
   if (of === 'workload') return workload === undefined ? undefined : { workload }
-  return of === 'receipt' ? said : undefined
+  return of === 'receipt' && session.session !== undefined ? session : undefined
 }

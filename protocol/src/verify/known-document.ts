@@ -35,7 +35,8 @@ export class KnownDocument {
    */
   async verify(input: SessionInput, now = Date.now()): Promise<Verdict> {
     const { entries, facts } = await this.#at(now)
-    return judgeReceipt(new Checks(entries), facts, input, this.#policy, now)
+    const own = facts && { ...facts, claims: structuredClone(facts.claims) }
+    return judgeReceipt(new Checks(entries), own, input, this.#policy, now)
   }
 
   async #at(now: number): Promise<Judgement> {
