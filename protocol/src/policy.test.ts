@@ -80,7 +80,7 @@ describe('the default', () => {
 
   it('takes real hardware’s word, and knows no workload', () => {
     expect(STRICT_POLICY.ak_roots).toEqual(GOOGLE_AK_ROOTS)
-    expect(STRICT_POLICY.evidence).toEqual(['tpm', 'event-log', 'sev-snp'])
+    expect(STRICT_POLICY.evidence).toEqual(['tpm', 'event-log', 'tee'])
     expect([STRICT_POLICY.workloads, STRICT_POLICY.metering]).toEqual([[], 'required'])
   })
 })

@@ -14,6 +14,7 @@ import type { GceFirmware } from './gce-firmware.ts'
 import { acceptInstance, type GceInstance, parseGceInstance } from './gce-instance.ts'
 import { checkMeasuredBoot } from './measured-boot.ts'
 import { quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { checkTee } from './tee-checks.ts'
 
 /** What later checks take from a document; a member is absent when the check that makes it failed. */
 export interface DocumentFacts {
@@ -97,17 +98,7 @@ export async function checkDocument(
     return `PCR ${CONFIGURATION_PCR}`
   })
   await checkMeasuredBoot(checks, facts, policy)
-  await checks.run(
-    'document.tee_report',
-    policy.evidence.some((kind) => kind === 'sev-snp' || kind === 'tdx'),
-    () => {
-      throw new Skip(
-        document.tee_report
-          ? 'TEE reports are not judged by this version'
-          : 'no TEE report in the document',
-      )
-    },
-  )
+  await checkTee(checks, facts, policy, now)
   await checks.run('document.transport_keys', true, async () => {
     for (const key of document.transport_keys)
       ensure(
