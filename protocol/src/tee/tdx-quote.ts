@@ -54,6 +54,19 @@ export interface QuotingEnclave {
   reportData: Bytes
 }
 
+/** What of a quote's buffer is written: hosts hand it out with zeros behind. Throws `evidence.invalid`. */
+export function unpaddedTdxQuote(buffer: Uint8Array): Bytes {
+  const r = new TeeReader(buffer, 'TDX quote')
+  const version = r.u16()
+  r.take(HEADER_BYTES - 2)
+  const body = version === 5 ? [r.u16(), r.u32()][1]! : BODY_BYTES[2]!
+  r.take(body)
+  const end = HEADER_BYTES + (version === 5 ? 6 : 0) + body + 4 + r.u32()
+  if (end > buffer.length) throw r.bad('cut short')
+  if (buffer.subarray(end).some((byte) => byte !== 0)) throw r.bad('bytes left over')
+  return buffer.slice(0, end) as Bytes
+}
+
 /** Parses a quote. Throws `evidence.invalid`. */
 export function parseTdxQuote(bytes: Uint8Array): TdxQuote {
   const r = new TeeReader(bytes, 'TDX quote')

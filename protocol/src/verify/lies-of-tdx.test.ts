@@ -2,6 +2,7 @@
 // test makes them say, so that exactly the check named here, and no other, must see through it.
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Bytes, fromBase64url, toBase64url } from '../bytes.ts'
+import { unpaddedTdxQuote } from '../tee/tdx-quote.ts'
 import type { CheckId } from './checks.ts'
 import { failures } from './test-scene.ts'
 import { BODY, bodyAt, makeTdx, SGX_EXTENSION, type TdxFields } from './test-tdx.ts'
@@ -205,3 +206,20 @@ describe('a TDX quote', () => {
 
 const lengthOfPem = (bytes: Bytes) =>
   bytes.length - new TextDecoder('latin1').decode(bytes).indexOf('-----BEGIN')
+
+describe('the buffer of a quote', () => {
+  it.each([
+    [4, 2],
+    [5, 2],
+    [5, 3],
+  ] as const)('of version %i and type %i is cut to the quote', async (version, type) => {
+    const { record } = await makeTdx(new Uint8Array(64), { version, type })
+    const quote = fromBase64url(record.report)
+    expect(unpaddedTdxQuote(quote)).toEqual(quote)
+    expect(unpaddedTdxQuote(Uint8Array.of(...quote, ...new Uint8Array(999)))).toEqual(quote)
+    for (const other of [quote.slice(0, -1), quote.slice(0, 40), Uint8Array.of(...quote, 0, 1)])
+      expect(() => unpaddedTdxQuote(other)).toThrow(
+        expect.objectContaining({ code: 'evidence.invalid' }),
+      )
+  })
+})

@@ -5,6 +5,7 @@ import type { X509Certificate } from '@peculiar/x509'
 import type { TeeReport } from '../attestation.ts'
 import { equal, fromBase64url, fromHex, toHex } from '../bytes.ts'
 import type { Policy } from '../policy.ts'
+import { replayCcel } from '../tee/ccel.ts'
 import { INTEL_SGX_ROOTS, type TeePolicy } from '../tee/policy.ts'
 import {
   parseTdxQuote,
@@ -55,9 +56,11 @@ export function openTdx(record: TeeReport, policy: Policy, now: number): TeeJudg
     guest: () => checkGuest(quote.body),
     reference: () => checkReferences(quote.body, accepted),
     async eventLog() {
-      throw new Skip(
-        record.event_log ? 'replay is not part of this version' : 'no event log beside the quote',
-      )
+      if (record.event_log === undefined) throw new Skip('no event log beside the quote')
+      const { events, rtmrs } = await replayCcel(fromBase64url(record.event_log))
+      for (const [i, rtmr] of rtmrs.entries())
+        ensure(equal(rtmr, quote.body.rtmrs[i]!), `the event log does not lead to RTMR${i}`)
+      return `${events} events lead to RTMR0 to 3`
     },
   }
 }
