@@ -54,7 +54,7 @@ test('each format has cases that are accepted and cases that are refused, with r
 
 test('generator and second verifier name no code of ours', async () => {
   const allowed =
-    /^(?:base64|copy|datetime|hashlib|hmac|ipaddress|json|math|pathlib|re|struct|sys|cryptography|verifier|make|seeded|world|bundles\w*|formats_\w+)$/
+    /^(?:base64|copy|datetime|functools|hashlib|hmac|ipaddress|json|math|pathlib|re|struct|sys|cryptography|verifier|make|seeded|world|bundles\w*|formats_\w+)$/
   for (const folder of ['vectors', 'python', 'python/verifier'])
     for (const name of await readdir(join(import.meta.dirname, folder))) {
       if (!name.endsWith('.py')) continue

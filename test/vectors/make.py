@@ -4,7 +4,6 @@
 `common` holds what every case needs; a case with `edits` is `base` with these edits made, each {at: path, put: value} or
 {at: path, drop: true}; a case that is not valid says in `reason` what is wrong with it.
 """
-import copy
 import json
 
 
@@ -42,15 +41,13 @@ def drop(*at):
     return {"at": list(at), "drop": True}
 
 
-def edited(base, *edits):
-    value = copy.deepcopy(base)
-    for edit in edits:
-        *path, last = edit["at"]
-        inner = value
-        for step in path:
-            inner = inner[step]
-        if edit.get("drop"):
-            del inner[last]
-        else:
-            inner[last] = copy.deepcopy(edit["put"])
-    return value
+def differences(base, value, *at):
+    """The edits that make the one into the other, member by member."""
+    if isinstance(base, dict) and isinstance(value, dict):
+        edits = [drop(*at, name) for name in base if name not in value]
+        for name in value:
+            edits += differences(base[name], value[name], *at, name) if name in base else [put(*at, name, value=value[name])]
+        return edits
+    if isinstance(base, list) and isinstance(value, list) and len(base) == len(value):
+        return [edit for i, each in enumerate(base) for edit in differences(each, value[i], *at, i)]
+    return [] if type(base) is type(value) and base == value else [put(*at, value=value)]

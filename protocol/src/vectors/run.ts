@@ -1,6 +1,8 @@
 // Runs the cases of one file of protocol/vectors/ (tests only): a valid case must come out as it says, any other must
 // be refused. The files are made by test/vectors/generate.py, which shares no code with this one.
 import { expect, test } from 'vitest'
+import { SealedError } from '../errors.ts'
+import { Refusal } from '../verify/checks.ts'
 
 export interface Edit {
   at: (string | number)[]
@@ -27,9 +29,12 @@ export function runVectors<T>(
       // Called inside, so that one that throws at once and one that rejects are alike.
       const outcome = Promise.resolve().then(() => run(each))
       if (each.valid) expect((await outcome) ?? null).toEqual(each.expect ?? null)
-      else await expect(outcome).rejects.toThrow()
+      // Refused on purpose: a TypeError from within is no refusal.
+      else await expect(outcome).rejects.toSatisfy(isRefusal)
     })
 }
+
+const isRefusal = (error: unknown) => error instanceof SealedError || error instanceof Refusal
 
 /** A case's value: its base with its edits made. */
 export function edited<T>(base: T, edits: readonly Edit[] = []): T {

@@ -5,6 +5,7 @@ import splices from '../../vectors/splice.json' with { type: 'json' }
 import { fromBase64url, fromHex, fromUtf8, toHex, utf8 } from '../bytes.ts'
 import { canonicalize, parseCanonical } from '../json.ts'
 import { spliceReceipt, unspliceReceipt } from '../splice.ts'
+import { Refusal } from '../verify/checks.ts'
 import { runVectors } from './run.ts'
 
 runVectors<{ text?: string; hex?: string; deep?: number }>(json, ({ text, hex, deep }) => {
@@ -14,7 +15,7 @@ runVectors<{ text?: string; hex?: string; deep?: number }>(json, ({ text, hex, d
   }
   const input = hex === undefined ? text! : fromUtf8(fromHex(hex))
   const value = parseCanonical(utf8(input))
-  if (canonicalize(value) !== input) throw new Error('written otherwise than it was read')
+  if (canonicalize(value) !== input) throw new Refusal('written otherwise than it was read')
   return { value }
 })
 
@@ -28,10 +29,10 @@ type Splice =
 runVectors<Splice>(splices, (given) => {
   if (given.operation === 'splice') {
     const spliced = spliceReceipt(utf8(given.answer), given.receipt)
-    if (!spliced) throw new Error('nowhere to put a receipt')
+    if (!spliced) throw new Refusal('nowhere to put a receipt')
     return { spliced: fromUtf8(spliced) }
   }
   const taken = unspliceReceipt(utf8(given.spliced))
-  if (!taken) throw new Error('no receipt is spliced in')
+  if (!taken) throw new Refusal('no receipt is spliced in')
   return { answer: fromUtf8(taken.output), receipt: taken.receipt }
 })

@@ -81,9 +81,8 @@ describe('a skipped check', () => {
   })
 
   it.each([
-    ['tee', 'document.tee_form'],
-    ['sev-snp', 'document.tee_signature'],
-    ['tdx', 'document.tee_binding'],
+    ['sev-snp', 'document.tee_report'],
+    ['tdx', 'document.tee_report'],
   ] as const)('leaves the verdict incomplete where the policy asks for %s', async (kind, id) => {
     const verdict = await scene.judge(await scene.lie({}, { evidence: ['tpm', kind] }))
     expect(verdict.outcome).toBe('incomplete')

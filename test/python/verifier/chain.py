@@ -32,6 +32,10 @@ def _signed_by(certificate, issuer):
         key.verify(*arguments, ec.ECDSA(digest))
 
 
+GCE = "1.3.6.1.4.1.11129.2.1.21"
+UNDERSTOOD = {"2.5.29.15", "2.5.29.19", GCE}
+
+
 def check_chain(chain, ak, roots, now_ms):
     ensure(len(chain) >= 2, "leaf and root at least")
     ensure(sha256(chain[-1]).hex() in roots, "a root that nobody trusts")
@@ -43,11 +47,16 @@ def check_chain(chain, ak, roots, now_ms):
             _signed_by(certificate, issuer)
             now = datetime.utcfromtimestamp(now_ms // 1000)
             ensure(certificate.not_valid_before <= now <= certificate.not_valid_after, "not valid now")
+            understood = UNDERSTOOD | ({"2.5.29.17"} if i == 0 else set())
+            for each in certificate.extensions:
+                ensure(not each.critical or each.oid.dotted_string in understood, "unknown critical extension")
             constraints = _extension(certificate, x509.BasicConstraints)
             usage = _extension(certificate, x509.KeyUsage)
             ensure((constraints is not None and constraints.ca) == (i > 0), "CA or not")
             if i == 0:
                 ensure(usage is not None and usage.digital_signature, "leaf may not sign")
+                enciphers = usage.key_encipherment or usage.data_encipherment or usage.key_agreement
+                ensure(not enciphers, "leaf may encipher")
                 ensure(_spki(certificate.public_key()) == _spki(ak.key), "certifies another key")
             else:
                 ensure(usage is None or usage.key_cert_sign, "may not sign certificates")
@@ -55,5 +64,7 @@ def check_chain(chain, ak, roots, now_ms):
                 ensure(limit is None or limit >= i - 1, "chain below is too long")
     except InvalidSignature:
         raise Refused("not signed by the next") from None
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise Refused(f"malformed certificate: {error}") from None
+    own = [each.value for each in certificates[0].extensions if each.oid.dotted_string == GCE]
+    return own[0].value if own else None

@@ -149,14 +149,34 @@ reading = record(
     meters=listing(record(capability=text(128), millionths=integer())),
     version=VERSION,
 )
+names = listing(text(64), 1)
+witness = record(name=pattern(r"[!-*,-~]{1,128}"), public_key=exactly(32))
 _policy = record(
     ak_roots=listing(digest, 1), authorities=listing(ident), evidence=listing(word("tpm", "event-log", "sev-snp", "tdx")),
-    max_age_ms=Maybe(integer(1)), metering=METERING, name=text(64),
-    pcrs=listing(record(digests=listing(digest, 1), index=integer(0, 23))), seal_policies=listing(SEAL_POLICY, 1),
-    version=VERSION, workloads=listing(digest),
+    images=listing(
+        record(
+            name=text(64), pcrs=listing(record(digests=listing(digest, 1), index=integer(0, 23)), 1),
+            uki=Maybe(listing(digest, 1)), version=text(64),
+        )
+    ),
+    instances=Maybe(record(projects=Maybe(names), zones=Maybe(names))),
+    max_age_ms=Maybe(integer(1)), metering=METERING, name=text(64), seal_policies=listing(SEAL_POLICY, 1),
+    version=VERSION, witnesses=Maybe(record(keys=listing(witness, 0, 16), quorum=integer(0, 16))),
+    workloads=listing(digest),
 )
+
+
+def _distinct(values):
+    ensure(len(set(values)) == len(values), "one stands twice")
 
 
 def policy(value):
     _policy(value)
     ensure("tpm" in value["evidence"], "evidence without tpm")
+    for image in value["images"]:
+        _distinct([row["index"] for row in image["pcrs"]])
+    if "witnesses" in value:
+        keys = value["witnesses"]["keys"]
+        ensure(value["witnesses"]["quorum"] <= len(keys), "more than there are")
+        _distinct([each["name"] for each in keys])
+        _distinct([each["public_key"] for each in keys])

@@ -1,6 +1,12 @@
 """What each format of protocol/vectors/ is run through: a function of a case and its file."""
-from . import wire
-from .encodings import parse_canonical, unbase64url, unhex
+import functools
+
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from . import forms, wire
+from .edits import edited
+from .encodings import base64url, canonical, ensure, parse_canonical, salted, sha256, unbase64url, unhex
+from .verdict import verify
 
 
 def _json(case, _):
@@ -22,4 +28,54 @@ def _splice(case, _):
     return {"answer": answer.decode(), "receipt": receipt}
 
 
-RUNNERS = {"json": _json, "encoding": _encoding, "splice": _splice}
+def _header(case, file):
+    raw = canonical(edited(file["base"], *case["edits"]))
+    forms.header(parse_canonical(raw))
+    return {"digest": sha256(raw).hex()}
+
+
+@functools.cache
+def _private_key(pkcs8):
+    return load_der_private_key(unbase64url(pkcs8), None)
+
+
+def _envelope(case, file):
+    return wire.open_envelope(_private_key(file["common"]["private_key"]), case["envelope"].encode())
+
+
+def _response(case, file):
+    common = [unbase64url(file["common"][name]) for name in ("response_secret", "header_digest")]
+    return {"frames": wire.open_response(*common, unbase64url(case["answer"]))}
+
+
+def _digest(case, _):
+    header_digest = bytes.fromhex(case["header_digest"])
+    salt = wire.derive(unbase64url(case["response_secret"]), header_digest, b"sealed/salt/v1")
+    ensure(salted(salt, unbase64url(case["content"])) == case["stated"], "another digest")
+    return {"salt": base64url(salt)}
+
+
+def _instructions(case, file):
+    authorities = {each["id"]: unbase64url(each["public_key"]) for each in file["common"]["authorities"]}
+    return wire.read_instructions(case["text"], file["common"]["request"], authorities)
+
+
+def _verdict(case, file):
+    given = edited(file["base"], *case["edits"])
+    for name in ("request", "input", "salt", "output"):
+        if name in given:
+            given[name] = unbase64url(given[name])
+    if isinstance(given["receipt"], dict):
+        given["receipt"] = base64url(canonical(given["receipt"]))
+    if "challenge" in given:
+        given["challenge"]["nonce"] = unbase64url(given["challenge"]["nonce"])
+    outcome, entries = verify(given)
+    named = lambda wanted: [id_ for id_, result, _, _ in entries if result == wanted]
+    return {"failed": named("fail"), "outcome": outcome, "skipped": named("skip")}
+
+
+RUNNERS = {
+    "json": _json, "encoding": _encoding, "splice": _splice, "header": _header, "envelope": _envelope,
+    "response": _response, "digest": _digest, "instructions": _instructions,
+    "verdict": _verdict,
+}

@@ -1,6 +1,7 @@
 """The verdict over a receipt and its document, check by check (SPEC.md, "Verdict")."""
-from . import forms
+from . import event_log, forms, gce
 from .chain import check_chain
+from .cosigned import check_witnesses
 from .encodings import Refused, canonical, ensure, parse_canonical, salted, sha256, unbase64url
 from .merkle import leaf_hash, root_from_path
 from .note import open_checkpoint, verify_ed25519
@@ -8,8 +9,8 @@ from .session import check_grammar, find
 from .tpm import AttestationKey, check_binding, check_selection, check_signature, opened
 
 CHECKS = {
-    "document": "form ak ak_chain quote_signature quote_selection quote_binding pcr_key_set pcr_configuration "
-    "pcr_reference event_log tee_report transport_keys configuration challenge",
+    "document": "form ak ak_chain instance quote_signature quote_selection quote_binding pcr_key_set pcr_configuration "
+    "pcr_reference event_log boot_application tee_report transport_keys configuration challenge",
     "receipt": "form grammar document checkpoint_signature inclusion quote_signature quote_selection quote_binding "
     "boot configuration metering transport_key request nonce output time fork",
 }
@@ -25,11 +26,12 @@ def skip(reason):
 
 class Verifier:
     """Bundle: {receipt, document, policy, now_ms} and, where they are known, {request, input, nonce, salt, output,
-    challenge}; document and policy as parsed JSON, bytes as bytes."""
+    challenge, proof, sent_ms}; document and policy as parsed JSON, bytes as bytes."""
 
     def __init__(self, bundle):
         self.given, self.policy, self.entries = bundle, bundle["policy"], []
-        self.document = self.ak = self.receipt = self.statements = self.checkpoint = None
+        self.document = self.ak = self.place = self.images = self.events = None
+        self.receipt = self.statements = self.checkpoint = self.witnessed = self.seen_ms = None
 
     def run(self):
         for kind, names in CHECKS.items():
@@ -60,15 +62,17 @@ class Verifier:
             return True
         evidence = set(self.policy["evidence"])
         return {
-            "document.pcr_reference": "event-log" in evidence or bool(self.policy["pcrs"]),
+            "document.instance": "instances" in self.policy,
+            "document.pcr_reference": "event-log" in evidence or bool(self.policy["images"]),
             "document.event_log": "event-log" in evidence,
+            "document.boot_application": "event-log" in evidence,
             "document.tee_report": bool(evidence & {"sev-snp", "tdx"}),
             "document.challenge": False,
             "receipt.request": False,
             "receipt.nonce": False,
             "receipt.output": False,
             "receipt.time": "max_age_ms" in self.policy,
-            "receipt.fork": False,
+            "receipt.fork": self.policy.get("witnesses", {}).get("quorum", 0) > 0,
         }.get(f"{kind}.{name}", True)
 
     def _needs(self, value, what):
@@ -88,7 +92,19 @@ class Verifier:
 
     def document_ak_chain(self):
         chain = [unbase64url(each) for each in self.document["ak"]["chain"]]
-        check_chain(chain, self._needs(self.ak, "the key"), self.policy["ak_roots"], self.given["now_ms"])
+        roots, now = self.policy["ak_roots"], self.given["now_ms"]
+        self.place = [check_chain(chain, self._needs(self.ak, "the key"), roots, now)]
+
+    def document_instance(self):
+        self._needs(self.place, "the chain")
+        found = None if self.place[0] is None else gce.instance(self.place[0])
+        wanted = self.policy.get("instances")
+        if wanted is not None:
+            ensure(found, "the certificate names no place")
+            for kind, names in wanted.items():
+                ensure(found[kind.rstrip("s")] in names, f"another {kind}")
+        if not found:
+            skip("the certificate names no place")
 
     def document_quote_signature(self):
         check_signature(self._needs(self.ak, "the key"), self.document["quote"])
@@ -109,14 +125,32 @@ class Verifier:
         ensure(self.pcrs.get(8) == sha256(bytes(32), measured), "PCR 8")
 
     def document_pcr_reference(self):
-        if not self.policy["pcrs"]:
+        if not self.policy["images"]:
             skip("no reference values")
-        for row in self.policy["pcrs"]:
-            value = self.pcrs.get(row["index"])
-            ensure(value is not None and value.hex() in row["digests"], f"PCR {row['index']}")
+        images = [image for image in self.policy["images"] if event_log.fits(image, self.pcrs)]
+        ensure(images, "no image fits")
+        if "event-log" in self.policy["evidence"]:
+            images = [image for image in images if {9, 11} <= {row["index"] for row in image["pcrs"]}]
+            if not images:
+                skip("the image does not pin what was booted")
+        self.images = images
 
     def document_event_log(self):
-        skip("not replayed")
+        if "event_log" not in self.document:
+            skip("no event log")
+        events = event_log.parse(unbase64url(self.document["event_log"]))
+        event_log.check_replay(events, self.pcrs)
+        self.events = events
+
+    def document_boot_application(self):
+        found = event_log.applications(self._needs(self.events, "the event log"))
+        images = self._needs(self.images, "an image that fits")
+        ensure(found, "no application was started")
+        if any(image.get("uki", [])[: len(found)] == found for image in images):
+            return
+        if any("uki" not in image for image in images):
+            skip("the image names no application")
+        raise Refused("an application that is not the image's")
 
     def document_tee_report(self):
         skip("not judged")
@@ -261,11 +295,15 @@ class Verifier:
             ensure(header[sent] == received[stated], f"another {stated}")
 
     def receipt_nonce(self):
+        self._nonce_is_echoed()
+
+    def _nonce_is_echoed(self):
         received = self._find("request.received")
         nonce = self._header()[1]["nonce"] if "request" in self.given else self.given.get("nonce")
         if nonce is None:
             skip("no nonce")
         ensure(nonce == received.get("nonce"), "another nonce")
+        return True
 
     def receipt_output(self):
         read, committed, aborted = map(self._find, ("registry.read", "output.committed", "session.aborted"))
@@ -280,6 +318,10 @@ class Verifier:
         ensure(digest == committed["output_digest"], "another output")
 
     def receipt_time(self):
+        try:
+            self._witnesses()
+        except (Refused, Skipped) as error:
+            self.witnessed = error
         checkpoint = self._checkpoint()
         self._find("request.received")
         latest = max(each["utc_ms"] for each in self.statements)
@@ -289,8 +331,30 @@ class Verifier:
             ensure(checkpoint["time"] <= self.given["now_ms"] + 60000, "from the future")
             ensure(self.given["now_ms"] - checkpoint["time"] <= most, "too old")
 
+        try:
+            sent = self._nonce_is_echoed() and self.given.get("sent_ms")
+        except (Refused, Skipped):
+            sent = None
+        claimed = self.statements[0]["utc_ms"]
+        ensure(sent is None or claimed >= sent - 300000, "before the request was sent")
+        ensure(self.seen_ms is None or claimed <= self.seen_ms + 300000, "after witnesses saw it")
+        ensure(sent is None or self.seen_ms is None or sent <= self.seen_ms, "seen before it was sent")
+
     def receipt_fork(self):
-        skip("no witness")
+        if isinstance(self.witnessed, Exception):
+            raise self.witnessed
+        if self.seen_ms is None:
+            skip("too few witnesses")
+
+    def _witnesses(self):
+        """Judged before the time, which they bound; told afterwards."""
+        checkpoint = self._checkpoint()
+        if "proof" not in self.given:
+            skip("no proof")
+        leaf = leaf_hash(canonical(self.receipt["leaf"]))
+        ledger = unbase64url(self.document["key_set"]["ledger_key"])
+        given = self.given["proof"], leaf, self.receipt["index"], checkpoint, ledger
+        self.seen_ms = check_witnesses(*given, self.policy, self.given["now_ms"])
 
 
 def verify(bundle):
