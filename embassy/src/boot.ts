@@ -41,6 +41,8 @@ export interface BootDeps {
   tlsSpkiDigest?: string
   /** PEM file with the certificates above the attestation key's. */
   chainPath: string
+  /** The boot's event log, where there is one. */
+  eventLog?: Bytes
 }
 
 export interface BootState {
@@ -139,7 +141,7 @@ export async function attest(
   state: BootState,
   deps: BootDeps,
 ): Promise<{ document: AttestationDocument; digest: string }> {
-  const { tpm, configuration, chainPath } = deps
+  const { tpm, configuration, chainPath, eventLog } = deps
   const extraData = await quoteBinding('keys', state.keySetDigest, await sha256(new Uint8Array(0)))
   const quote = await tpm.quote(extraData, QUOTED_PCRS)
   const pcrs = await tpm.readPcrs(QUOTED_PCRS)
@@ -150,6 +152,7 @@ export async function attest(
       public: toBase64url(tpm.ak.public),
     },
     configuration,
+    ...(eventLog && { event_log: toBase64url(eventLog) }),
     key_set: state.keySet,
     pcrs: [...pcrs]
       .sort(([a], [b]) => a - b)

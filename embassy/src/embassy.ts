@@ -11,6 +11,7 @@ import {
   type Status,
 } from '@sealed/protocol'
 import { Challenges } from './attestation/challenges.ts'
+import { readEventLog } from './attestation/event-log.ts'
 import { attest, type BootDeps, startBoot } from './boot.ts'
 import { type LoadedWorkload, loadWorkloads, measuredConfiguration } from './configuration.ts'
 import { createContainers } from './containers/index.ts'
@@ -74,6 +75,7 @@ async function start(
     files: new KeyDirectory(join(runtime, 'keys')),
     configuration: measuredConfiguration(deployment, workloads),
     chainPath: deployment.tpm.chain,
+    ...(deployment.tpm.event_log && { eventLog: await readEventLog(deployment.tpm.event_log) }),
     ...(await gatewayCertificate(deployment)),
   }
   const boot = await startBoot(bootDeps)

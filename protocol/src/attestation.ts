@@ -2,6 +2,7 @@
 // its canonical bytes; made fresh for a caller by a challenge quote beside it.
 import * as v from 'valibot'
 import { type Bytes, fromHex, sha256Hex } from './bytes.ts'
+import { MAX_EVENT_LOG } from './event-log.ts'
 import { canonicalBytes, parseCanonical } from './json.ts'
 import { keySetSchema, transportKeySchema } from './key-set.ts'
 import { base64url, check, destination, digest, hex, integer, name } from './schema.ts'
@@ -45,7 +46,7 @@ export const attestationDocumentSchema = v.strictObject({
     public: base64url(1024),
   }),
   configuration: configurationSchema,
-  event_log: v.exactOptional(base64url(262144)),
+  event_log: v.exactOptional(base64url(MAX_EVENT_LOG)),
   key_set: keySetSchema,
   pcrs: v.pipe(v.array(v.strictObject({ digest, index: integer(0, 23) })), v.maxLength(24)),
   quote: quoteSchema,

@@ -184,6 +184,11 @@ describe('workload.json', () => {
 })
 
 describe('sealed.json', () => {
+  it('may name the event log of its boot', () => {
+    const tpm = { ...DEPLOYMENT.tpm, event_log: '/sys/kernel/security/tpm0/log' }
+    expect(deployment({ tpm }).tpm).toEqual(tpm)
+  })
+
   it('has limits, each with a default', () => {
     const defaults = {
       activations_ms: 2_000,
@@ -229,6 +234,13 @@ describe('sealed.json', () => {
     ['probes', [{ interval_ms: 999, targets: [] }]],
     ['runtime_dir', ['']],
     ['state_dir', ['', 1]],
+    [
+      'tpm',
+      [
+        { chain: 'a', event_log: '', path: 'b' },
+        { chain: 'a', event_log: null, path: 'b' },
+      ],
+    ],
     [
       'workloads',
       [[], [{ archive: 'a', file: 'b', replicas: 0 }], [{ archive: 'a', file: 'b', replicas: 17 }]],

@@ -85,6 +85,8 @@ export const deploymentSchema = v.strictObject({
   tpm: v.strictObject({
     /** PEM file with the certificates above the attestation key's, root last. */
     chain: path,
+    /** Event log of the boot: on a VM `/sys/kernel/security/tpm0/binary_bios_measurements`. */
+    event_log: v.exactOptional(path),
     /** `/dev/tpmrm0`, or the Unix socket of a software TPM. */
     path,
   }),

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { SoftwareTpm } from '../world/tpm.ts'
 import type { Image } from './images.ts'
 import type { Paths } from './paths.ts'
 
@@ -38,7 +39,7 @@ export async function writeFiles(
   paths: Paths,
   options: InstanceOptions,
   images: { workload: Image; pause: Image },
-  tpm: { socketPath: string; chainPath: string; rootSha256: string },
+  tpm: Pick<SoftwareTpm, 'socketPath' | 'chainPath' | 'rootSha256' | 'eventLogPath' | 'image'>,
 ): Promise<void> {
   const workload = json({
     activations: 'safetensors',
@@ -74,7 +75,7 @@ export async function writeFiles(
     probes: { interval_ms: options.probeIntervalMs ?? 60_000, targets: [] },
     runtime_dir: paths.runtime,
     state_dir: join(paths.state, 'state'),
-    tpm: { chain: tpm.chainPath, path: tpm.socketPath },
+    tpm: { chain: tpm.chainPath, event_log: tpm.eventLogPath, path: tpm.socketPath },
     version: 1,
     workloads: [
       { archive: images.workload.archive, file: paths.workload, replicas: options.replicas ?? 1 },
@@ -83,8 +84,8 @@ export async function writeFiles(
   const policy = json({
     ak_roots: [tpm.rootSha256],
     authorities: authorities.map(({ id }) => id),
-    evidence: ['tpm'],
-    images: [],
+    evidence: ['tpm', 'event-log'],
+    images: [tpm.image],
     metering: options.metering ?? 'required',
     name: 'dev',
     seal_policies: ['request'],

@@ -11,6 +11,8 @@ import { missing } from './run.ts'
 /** A running software TPM, powered on and started up. */
 export interface Swtpm {
   readonly pid: number
+  /** Runs one command while nobody else has the TPM open; throws unless it succeeds. */
+  execute(command: Buffer): Promise<void>
   /** Shuts the TPM down as an operating system does, then ends the process. */
   stop(): Promise<void>
 }
@@ -57,7 +59,12 @@ export async function startSwtpm(paths: SwtpmPaths): Promise<Swtpm> {
     const log = await readFile(join(directory, 'swtpm.log'), 'utf8').catch(() => '')
     throw new Error(`the software TPM did not start: ${(error as Error).message}\n${log.trim()}`)
   }
-  return { pid, stop }
+  const execute = async (command: Buffer) => {
+    const response = await exchange(connectPath, command, START_MS)
+    const code = response.readUInt32BE(6)
+    if (code !== 0) throw new Error(`the software TPM answered 0x${code.toString(16)}`)
+  }
+  return { pid, execute, stop }
 }
 
 /**
