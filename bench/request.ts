@@ -97,7 +97,8 @@ function processesOf(instance: Instance): { name: string; pid: number; ours: boo
     { name: 'gateway', pid: instance.gateway.pid!, ours: true },
     { name: 'relay', pid: childOf(embassy, 'relay/main.ts'), ours: true },
     { name: 'embassy', pid: embassy, ours: true },
-    { name: 'nft (firewall)', pid: childOf(embassy, 'nft'), ours: true },
+    { name: 'nft (firewall)', pid: childOf(embassy, 'nft -i'), ours: true },
+    { name: 'nft (its watch)', pid: childOf(embassy, 'nft monitor'), ours: true },
     { name: 'swtpm (stands for the TPM)', pid: instance.tpmPid, ours: false },
   ]
 }

@@ -9,19 +9,19 @@ export function cpuMs(pid: number): number {
   return total / 1e6
 }
 
-/** Children of a process, by a word in their command line. */
-export function childOf(pid: number, word: string): number {
+/** A child of a process, by words in its command line. */
+export function childOf(pid: number, words: string): number {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     try {
       const parent = Number(
         /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${entry}/status`, 'utf8'))?.[1],
       )
-      const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8')
-      if (parent === pid && command.includes(word)) return Number(entry)
+      const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      if (parent === pid && command.includes(words)) return Number(entry)
     } catch {
       // It ended while we looked.
     }
   }
-  throw new Error(`process ${pid} has no child ${word}`)
+  throw new Error(`process ${pid} has no child ${words}`)
 }

@@ -3,9 +3,11 @@
 import {
   type AttestationDocument,
   decodeReceipt,
+  KnownDocument,
   keySetDigest,
   type Receipt,
   SealedError,
+  type SessionInput,
   toHex,
   type Verdict,
   verifyReceipt,
@@ -30,11 +32,11 @@ export async function judge(
   const last = decoded?.leaf.statements.at(-1)
   const aborted = last?.type === 'session.aborted'
   const evidence = { ...started, receipt, document: await documentOf(attested, decoded, signal) }
-  const verdict: Verdict = await verifyReceipt(
-    { ...evidence, ...(!aborted && { output }) },
-    attested.policy,
-    attested.now(),
-  )
+  const verdict = await verdictOn(attested, evidence.document, {
+    ...evidence,
+    receipt,
+    ...(!aborted && { output }),
+  })
   if (aborted) throw failed(last.reason, evidence, opened, verdict)
   const committed = decoded?.leaf.statements.find(({ type }) => type === 'output.committed')
   if (committed?.type === 'output.committed' && committed.status !== head.status)
@@ -44,6 +46,21 @@ export async function judge(
       { evidence, verdict },
     )
   return { ...evidence, status: head.status, contentType: head.content_type, output, verdict }
+}
+
+/** The machine's own document is judged once for all answers that come from it. */
+const known = new WeakMap<Attested, KnownDocument>()
+
+function verdictOn(
+  attested: Attested,
+  document: AttestationDocument,
+  session: SessionInput,
+): Promise<Verdict> {
+  if (document !== attested.document)
+    return verifyReceipt({ ...session, document }, attested.policy, attested.now())
+  const its = known.get(attested) ?? new KnownDocument(document, attested.policy)
+  known.set(attested, its)
+  return its.verify(session, attested.now())
 }
 
 const tryDecode = (receipt: string): Receipt | undefined => {

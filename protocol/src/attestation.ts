@@ -38,6 +38,17 @@ export const configurationSchema = v.strictObject({
 })
 export type Configuration = v.InferOutput<typeof configurationSchema>
 
+/** A report by the processor. What stands beside it is judged against it, so that only the report itself is quoted. */
+export const teeReportSchema = v.strictObject({
+  /** SEV-SNP: DER certificates, VCEK, ASK, ARK. A TDX quote carries its own. */
+  certificates: v.exactOptional(v.pipe(v.array(base64url(8192)), v.maxLength(4))),
+  /** TDX: the CCEL, without the padding behind it. */
+  event_log: v.exactOptional(base64url(262144)),
+  kind: v.picklist(['sev-snp', 'tdx']),
+  report: base64url(16384),
+})
+export type TeeReport = v.InferOutput<typeof teeReportSchema>
+
 export const attestationDocumentSchema = v.strictObject({
   ak: v.strictObject({
     /** DER certificates: leaf first, root last. */
@@ -51,9 +62,7 @@ export const attestationDocumentSchema = v.strictObject({
   pcrs: v.pipe(v.array(v.strictObject({ digest, index: integer(0, 23) })), v.maxLength(24)),
   quote: quoteSchema,
   started_ms: integer(),
-  tee_report: v.exactOptional(
-    v.strictObject({ kind: v.picklist(['sev-snp', 'tdx']), report: base64url(65536) }),
-  ),
+  tee_report: v.exactOptional(teeReportSchema),
   transport_keys: v.pipe(v.array(transportKeySchema), v.minLength(1), v.maxLength(4)),
   version: v.literal(1),
 })

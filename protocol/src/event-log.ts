@@ -7,8 +7,7 @@ import { TpmReader } from './tpm-reader.ts'
 
 /** Bytes of a log, and events in it: ten times what is seen on GCE. */
 export const MAX_EVENT_LOG = 262_144
-const MAX_EVENTS = 2048
-const PCRS = 24
+export const MAX_EVENTS = 2048
 
 export const EVENT = {
   noAction: 0x3,
@@ -31,6 +30,14 @@ const SIZES = new Map([
   [0x000d, 64],
   [0x0012, 32],
 ])
+/** What tells the logs of one kind of register from those of another. */
+export interface LogForm {
+  /** Register that the first record names, and how many registers there are, from 0. */
+  first: number
+  registers: number
+  bank: number
+}
+const PCRS: LogForm = { first: 0, registers: 24, bank: SHA256 }
 const SPEC_ID = utf8('Spec ID Event03\0')
 const STARTUP_LOCALITY = utf8('StartupLocality\0')
 /** What a separator may hold, and no other event: SHA-256 of four bytes 00 and of four bytes ff. */
@@ -62,12 +69,12 @@ export interface EventLog {
 export async function parseEventLog(bytes: Uint8Array): Promise<EventLog> {
   if (bytes.length > MAX_EVENT_LOG) throw bad(`more than ${MAX_EVENT_LOG} bytes`)
   const r = new TpmReader(bytes, 'little')
-  const algorithms = readHeader(r)
+  const algorithms = readLogHeader(r, PCRS)
   const events: LogEvent[] = []
   let startupLocality: number | undefined
   for (let count = 0; r.left > 0; count++) {
     if (count === MAX_EVENTS) throw bad(`more than ${MAX_EVENTS} events`)
-    const { pcr, type, digest, data } = readEvent(r, algorithms)
+    const { pcr, type, digest, data } = readLogEvent(r, algorithms, PCRS)
     if (type !== EVENT.noAction) {
       const believed = equal(digest, await sha256(data))
       checkSeparator(type, digest, believed)
@@ -96,8 +103,8 @@ export async function replayEventLog(log: EventLog): Promise<Map<number, Bytes>>
 }
 
 /** Reads the first record, in the SHA-1 form, and returns the digest sizes of the log by algorithm. */
-function readHeader(r: TpmReader): Map<number, number> {
-  if (r.u32() !== 0 || r.u32() !== EVENT.noAction)
+export function readLogHeader(r: TpmReader, form: LogForm): Map<number, number> {
+  if (r.u32() !== form.first || r.u32() !== EVENT.noAction)
     throw bad('does not begin as the crypto-agile form does (of SHA-1 only?)')
   if (r.take(20).some((byte) => byte !== 0)) throw bad('its specification has a digest')
   const size = r.u32()
@@ -118,15 +125,20 @@ function readHeader(r: TpmReader): Map<number, number> {
       throw bad(`digest algorithm ${algorithm} is unknown, of another size, or listed twice`)
     algorithms.set(algorithm, known)
   }
-  if (!algorithms.has(SHA256)) throw bad('has no SHA-256 digests')
+  if (!algorithms.has(form.bank)) throw bad('has no digests of the bank that is quoted')
   head.take(head.u8())
   head.end()
   return algorithms
 }
 
-function readEvent(r: TpmReader, algorithms: ReadonlyMap<number, number>) {
+/** Reads one event, with its digest for the bank that is quoted. */
+export function readLogEvent(
+  r: TpmReader,
+  algorithms: ReadonlyMap<number, number>,
+  { bank, registers }: LogForm,
+) {
   const pcr = r.u32()
-  if (pcr >= PCRS) throw bad(`speaks of PCR ${pcr}`)
+  if (pcr >= registers) throw bad(`speaks of PCR ${pcr}`)
   const type = r.u32()
   if (r.u32() !== algorithms.size) throw bad('an event lacks a digest, or has one too many')
   const digests = new Map<number, Bytes>()
@@ -137,7 +149,7 @@ function readEvent(r: TpmReader, algorithms: ReadonlyMap<number, number>) {
       throw bad(`an event has a digest of algorithm ${algorithm} twice or unannounced`)
     digests.set(algorithm, r.take(size))
   }
-  return { pcr, type, digest: digests.get(SHA256)!, data: r.take(r.u32()) }
+  return { pcr, type, digest: digests.get(bank)!, data: r.take(r.u32()) }
 }
 
 /** A separator must be one, and nothing else may look like one: else a log could move the end of the firmware's part. */

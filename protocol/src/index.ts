@@ -22,13 +22,26 @@ export * from './rpc.ts'
 export * from './schema.ts'
 export * from './splice.ts'
 export * from './statement.ts'
+export * from './tee/ccel.ts'
+export * from './tee/policy.ts'
+export * from './tee/report-data.ts'
+export * from './tee/snp-report.ts'
+export * from './tee/tdx-quote.ts'
 export * from './tiles.ts'
 export * from './tlog-proof.ts'
 export * from './verify/ak-chain.ts'
 export * from './verify/checks.ts'
 export * from './verify/ear.ts'
+export * from './verify/known-document.ts'
 export * from './verify/quote-checks.ts'
-export * from './verify/verify-document.ts'
-export * from './verify/verify-receipt.ts'
+export type { DocumentInput } from './verify/verify-document.ts'
+export {
+  type Claims,
+  type ReceiptInput,
+  type SessionInput,
+  type Verdict,
+  verifyDocument,
+  verifyReceipt,
+} from './verify/verify-receipt.ts'
 export * from './verify/witness-checks.ts'
 export * from './witness.ts'

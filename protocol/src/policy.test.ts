@@ -73,6 +73,42 @@ describe('a policy file', () => {
   })
 })
 
+describe('what a policy says of TEE evidence', () => {
+  const measurement = 'ef'.repeat(48)
+
+  it('may be all or nothing', () => {
+    const snp = {
+      allow_smt: true,
+      measurements: [measurement],
+      min_tcb: { bootloader: 4, fmc: 0, microcode: 255, snp: 22, tee: 0 },
+      roots: [digest],
+    }
+    const rtmrs = [{ digests: [measurement], index: 3 }]
+    const tdx = { mr_seam: [measurement], mrtd: [measurement], roots: [digest], rtmrs }
+    for (const tee of [{}, { snp: {} }, { tdx: {} }, { snp: { min_tcb: {} } }, { snp, tdx }])
+      expect(parse({ evidence: ['tpm', 'tee'], tee }).tee).toEqual(tee)
+  })
+
+  it.each([
+    [{ sgx: {} }],
+    [{ snp: { allow_debug: true } }],
+    [{ snp: { allow_smt: 1 } }],
+    [{ snp: { measurements: [] } }],
+    [{ snp: { measurements: [digest] } }],
+    [{ snp: { min_tcb: { snp: 256 } } }],
+    [{ snp: { min_tcb: { spl4: 1 } } }],
+    [{ snp: { roots: [] } }],
+    [{ tdx: { mrtd: [measurement.toUpperCase()] } }],
+    [{ tdx: { mr_seam: [] } }],
+    [{ tdx: { roots: ['any'] } }],
+    [{ tdx: { rtmrs: [] } }],
+    [{ tdx: { rtmrs: [{ digests: [measurement], index: 4 }] } }],
+    [{ tdx: { rtmrs: [{ digests: [], index: 0 }] } }],
+  ])('is not %j', (tee) => {
+    expect(() => parse({ tee })).toThrow(invalid)
+  })
+})
+
 describe('the default', () => {
   it('is a policy that a file could state', () => {
     expect(parsePolicy(JSON.stringify(STRICT_POLICY))).toEqual(STRICT_POLICY)
@@ -80,7 +116,7 @@ describe('the default', () => {
 
   it('takes real hardware’s word, and knows no workload', () => {
     expect(STRICT_POLICY.ak_roots).toEqual(GOOGLE_AK_ROOTS)
-    expect(STRICT_POLICY.evidence).toEqual(['tpm', 'event-log', 'sev-snp'])
+    expect(STRICT_POLICY.evidence).toEqual(['tpm', 'event-log', 'tee'])
     expect([STRICT_POLICY.workloads, STRICT_POLICY.metering]).toEqual([[], 'required'])
   })
 })

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import { witnessKeySchema } from './cosignature.ts'
 import { parseStrict } from './json.ts'
 import { check, digest, hex, integer, text } from './schema.ts'
+import { teePolicySchema } from './tee/policy.ts'
 
 const distinct = (values: readonly string[]) => new Set(values).size === values.length
 
@@ -49,8 +50,11 @@ export const policySchema = v.strictObject({
   ak_roots: v.pipe(v.array(digest), v.minLength(1)),
   /** Authorities that must be present in the measured configuration. */
   authorities: v.array(hex(16)),
-  /** Kinds of evidence without which nothing is verified. */
-  evidence: v.pipe(v.array(v.picklist(['tpm', 'event-log', 'sev-snp', 'tdx'])), v.includes('tpm')),
+  /** Kinds of evidence without which nothing is verified; `tee` is either of the two after it. */
+  evidence: v.pipe(
+    v.array(v.picklist(['tpm', 'event-log', 'tee', 'sev-snp', 'tdx'])),
+    v.includes('tpm'),
+  ),
   /** Reference values; a document must fit one of them. */
   images: v.array(imageSchema),
   /** Where the machine must run, as the certificate of its attestation key says. */
@@ -62,6 +66,8 @@ export const policySchema = v.strictObject({
   metering: v.picklist(['required', 'optional']),
   name: text(64),
   seal_policies: v.pipe(v.array(v.picklist(['request', 'epoch', 'permanent'])), v.minLength(1)),
+  /** What TEE evidence must show; without it AMD's and Intel's roots are trusted, and nothing is relaxed. */
+  tee: v.exactOptional(teePolicySchema),
   version: v.literal(1),
   witnesses: v.exactOptional(witnessesSchema),
   /** Digests of the workload files accepted. */
@@ -83,7 +89,7 @@ export const GOOGLE_AK_ROOTS = [
 export const STRICT_POLICY: Policy = {
   ak_roots: GOOGLE_AK_ROOTS,
   authorities: [],
-  evidence: ['tpm', 'event-log', 'sev-snp'],
+  evidence: ['tpm', 'event-log', 'tee'],
   images: [],
   metering: 'required',
   name: 'strict',

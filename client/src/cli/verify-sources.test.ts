@@ -53,11 +53,18 @@ describe('a receipt', () => {
   })
 
   it('is found in a saved event stream, whose own events are then compared', async () => {
-    const event = `data: {"choices":[],"receipt":"${receipt}"}\n\n`
-    const stream = `: sealed\n\ndata: {"n":1}\n\n: sealed\n\n${event}data: [DONE]\n\n`
-    expect((await verify(stream)).exit).toBe(0)
-    const compared = await verify(stream, ['--salt', salt])
-    expect([compared.exit, compared.out]).toEqual([1, expect.stringContaining('✗ receipt.output')])
+    const [first, last] = ['data: {"n":1}\n\n', 'data: [DONE]\n\n']
+    const { fetch } = serve(machine, { output: () => utf8(first + last) })
+    await cli.run(['ask', 'q', ...POLICY, '--save', 'streamed'], { fetch })
+    const kept = async (name: string) =>
+      (await readFile(cli.path(`streamed/${name}.txt`), 'utf8')).trim()
+    const event = `data: {"choices":[],"receipt":"${await kept('receipt')}"}\n\n`
+    const stream = `: sealed\n\n${first}: sealed\n\n${event}${last}`
+    const own = ['--salt', await kept('salt')]
+    const whole = await verify(stream, own)
+    expect([whole.exit, whole.out]).toEqual([0, expect.stringContaining('✓ receipt.output')])
+    const bent = await verify(stream.replace('"n":1', '"n":2'), own)
+    expect([bent.exit, bent.out]).toEqual([1, expect.stringContaining('✗ receipt.output')])
     const without = await verify('data: {"n":1}\n\ndata: [DONE]\n\n')
     expect([without.exit, without.err]).toEqual([2, expect.stringContaining('before [DONE]')])
   })

@@ -104,7 +104,7 @@ describe('sealed verify', () => {
     await writeFile(cli.path('snp.json'), JSON.stringify(policy))
     const { exit, out } = await cli.run([...strict, '--policy', 'snp.json'])
     expect(exit).toBe(3)
-    expect(out).toMatch(/– document\.tee_report .*\(skipped, required\)/)
+    expect(out).toMatch(/– document\.tee_signature .*\(skipped, required\)/)
   })
 
   it('exits with 1 for a damaged receipt', async () => {

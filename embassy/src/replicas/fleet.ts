@@ -88,9 +88,9 @@ export class Fleet {
     return pick(reading)
   }
 
-  /** Reads all rules back; a change since they were loaded is `seal.breached`. */
+  /** Shows that no rule has changed since all were read back, and reads the counters; a change is `seal.breached`. */
   async check(replica: Replica): Promise<Reading> {
-    const reading = await this.#guarded(() => this.#deps.seal.verify(replica.link))
+    const reading = await this.#guarded(() => this.#deps.seal.check(replica.link))
     if (!reading.sealed)
       throw new SealedError('seal.breached', 'the seal was opened during a session')
     return pick(reading)

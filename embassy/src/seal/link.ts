@@ -74,7 +74,10 @@ export interface Seal {
   detach(link: ReplicaLink): Promise<void>
   /** Closes every destination at once and reads back that it is so. */
   seal(link: ReplicaLink): Promise<SealReading>
-  /** Reads what is open, and the counters. */
+  /**
+   * Shows that nothing was changed since all rules were last read back (else reads them back), and reads the counters.
+   * A change of this link's own rules is `seal.breached`, also where it was undone.
+   */
   check(link: ReplicaLink): Promise<SealReading>
   /** Reads all rules back and compares them with what was loaded; `seal.breached` on any difference. */
   verify(link: ReplicaLink): Promise<SealReading>

@@ -2,10 +2,10 @@
 // It never reports a state that it has not just read from the kernel, and never opens what it cannot verify.
 import { SealedError } from '@sealed/protocol'
 import { linkAddresses, REPLICAS } from './addresses.ts'
+import { Firewall, notStarted } from './firewall.ts'
 import { allowForwarding, withdrawForwarding } from './forwarding.ts'
 import type { LinkSpec, ProbeReport, ReplicaLink, Seal, SealReading } from './link.ts'
 import { canonical, isOpen, packetsOf, refusals } from './listing.ts'
-import { type Nft, openNft } from './nft.ts'
 import { chooseProbes, judge, type ProbeOptions, runProbes, type Witness } from './probe.ts'
 import { FAMILIES, type Ruleset, ruleset, tableName } from './ruleset.ts'
 import { createTools, type Tools } from './tools.ts'
@@ -18,6 +18,7 @@ import {
   removeDevice,
   tablesOf,
 } from './veth.ts'
+import type { Heard } from './watch.ts'
 
 export interface SealOptions {
   /** Instance id, four lower-case hex digits. */
@@ -35,11 +36,20 @@ export interface SealOptions {
 
 export const createSeal = (options: SealOptions): Seal => new NftSeal(options)
 
+interface Attached {
+  readonly link: ReplicaLink
+  readonly rules: Ruleset
+  /** What had been heard of the firewall when all rules were last read back. */
+  heard: Heard
+  /** As last read back, or as a release has made it since. */
+  sealed: boolean
+}
+
 class NftSeal implements Seal {
   readonly #options: SealOptions
   readonly #tools: Tools
-  readonly #links = new Map<string, { link: ReplicaLink; rules: Ruleset }>()
-  #nft: Nft | undefined
+  readonly #links = new Map<string, Attached>()
+  #firewall: Firewall | undefined
   #block = 0
 
   constructor(options: SealOptions) {
@@ -50,10 +60,10 @@ class NftSeal implements Seal {
   }
 
   async start(): Promise<void> {
-    if (this.#nft) throw new SealedError('seal.failed', 'the seal was started before')
+    if (this.#firewall) throw new SealedError('seal.failed', 'the seal was started before')
     await this.#sweep()
     this.#block = await claimBlock(this.#tools, this.#options.id)
-    this.#open()
+    await this.#open()
   }
 
   async attach(pid: number, spec: LinkSpec): Promise<ReplicaLink> {
@@ -68,7 +78,7 @@ class NftSeal implements Seal {
     await createPair(this.#tools, pid, link)
     try {
       await this.#tools.here(['nft', '-f', '-'], rules.text)
-      this.#links.set(link.device, { link, rules })
+      this.#links.set(link.device, { link, rules, heard: UNHEARD, sealed: false })
       // Before the link is up: what is not provably sealed carries no frame.
       await this.#verifyLoaded(link)
       await allowForwarding(this.#tools, id, link.egress)
@@ -97,30 +107,47 @@ class NftSeal implements Seal {
   }
 
   async seal(link: ReplicaLink): Promise<SealReading> {
-    const { table } = this.#rules(link)
+    const attached = this.#attached(link)
+    const { table } = attached.rules
     // What has nothing to open was never opened: to read that back is enough, and spares the kernel a transaction.
     const change = link.egress.length === 0 ? [] : [`flush set inet ${table} open`]
-    const reading = await this.#read(link, change)
-    if (!reading.sealed)
+    const lists = ['open', 'refused'].map((set) => `list set inet ${table} ${set}`)
+    const answers = await this.#running.request([...change, ...lists], lists.length)
+    const listing = answers.join('')
+    attached.sealed = !isOpen(listing)
+    if (!attached.sealed)
       throw new SealedError('seal.failed', `${link.device} is still open after it was sealed`)
-    return reading
+    return reading(attached, listing)
   }
 
-  check(link: ReplicaLink): Promise<SealReading> {
-    return this.#read(link, [])
+  async check(link: ReplicaLink): Promise<SealReading> {
+    const attached = this.#attached(link)
+    const { table } = attached.rules
+    const { answers, heard } = await this.#running.fenced(
+      [`list set inet ${table} refused`],
+      1,
+      table,
+    )
+    if (heard.touched !== attached.heard.touched) throw changed(link)
+    // Somebody changed something else: what it did to us, if anything, only the whole list tells.
+    if (heard.others !== attached.heard.others) return this.verify(link)
+    return reading(attached, answers.join(''))
   }
 
   async verify(link: ReplicaLink): Promise<SealReading> {
-    const listing = await this.#list(link)
-    return this.#reading(link, listing)
+    const attached = this.#attached(link)
+    const listing = await this.#list(attached)
+    return reading(attached, listing)
   }
 
   async release(link: ReplicaLink): Promise<void> {
     // With nothing to open the replica stays sealed.
     if (link.egress.length === 0) return
-    const { table } = this.#rules(link)
+    const attached = this.#attached(link)
+    const { table } = attached.rules
     const change = `add element inet ${table} open { "${link.device}" }`
-    const [listing = ''] = await this.#request([change, `list set inet ${table} open`], 1)
+    attached.sealed = false
+    const [listing = ''] = await this.#running.request([change, `list set inet ${table} open`], 1)
     if (!isOpen(listing))
       throw new SealedError('seal.failed', `${link.device} is not open after it was released`)
   }
@@ -140,10 +167,13 @@ class NftSeal implements Seal {
   }
 
   async recover(): Promise<ReplicaLink[]> {
-    await this.#nft?.close()
-    this.#open()
+    await this.#firewall?.close()
+    await this.#open()
     const breached: ReplicaLink[] = []
-    for (const { link, rules } of this.#links.values()) {
+    for (const attached of this.#links.values()) {
+      const { link, rules } = attached
+      // Nothing of what the last watch had heard is of use to the new one: all rules are read at the next check.
+      attached.heard = UNHEARD
       // By processes of their own: a table that is gone would end the new one as well.
       const listings = FAMILIES.map((family) =>
         this.#tools.here(['nft', 'list', 'table', family, rules.table]).catch(() => ''),
@@ -155,15 +185,19 @@ class NftSeal implements Seal {
   }
 
   async stop(): Promise<void> {
-    await this.#nft?.close()
-    this.#nft = undefined
+    await this.#firewall?.close()
+    this.#firewall = undefined
     this.#links.clear()
     await this.#sweep()
   }
 
-  #open(): void {
+  get #prefix(): string {
+    return `sealed_${this.#options.id}_`
+  }
+
+  async #open(): Promise<void> {
     const { namespace, timeoutMs = 2_000 } = this.#options
-    this.#nft = openNft({ namespace, timeoutMs })
+    this.#firewall = await Firewall.open({ namespace, timeoutMs, prefix: this.#prefix })
   }
 
   /** Links before tables: a link without its rules would be open. */
@@ -174,52 +208,33 @@ class NftSeal implements Seal {
     await withdrawForwarding(this.#tools, id)
   }
 
-  #rules(link: ReplicaLink): Ruleset {
+  #attached(link: ReplicaLink): Attached {
     const known = this.#links.get(link.device)
     if (known?.link.generation !== link.generation)
       throw new SealedError('seal.failed', `${link.device} is not attached in this generation`)
-    return known.rules
+    return known
   }
 
-  #request(lines: readonly string[], blocks: number): Promise<string[]> {
-    if (!this.#nft)
-      throw new SealedError('seal.failed', 'the seal is not started; call start first')
-    return this.#nft.request(lines, blocks)
-  }
-
-  /** Changes something, if anything, and reads the state and the counters back in the same breath. */
-  async #read(link: ReplicaLink, change: readonly string[]): Promise<SealReading> {
-    const { table } = this.#rules(link)
-    const listed = ['open', 'refused'].map((set) => `list set inet ${table} ${set}`)
-    return this.#reading(link, (await this.#request([...change, ...listed], 2)).join(''))
-  }
-
-  #reading(link: ReplicaLink, listing: string): SealReading {
-    const { dropped, rejected } = refusals(listing)
-    return {
-      ruleset_digest: this.#rules(link).digest,
-      dropped_packets: dropped,
-      rejected_packets: rejected,
-      sealed: !isOpen(listing),
-    }
+  get #running(): Firewall {
+    if (!this.#firewall) throw notStarted()
+    return this.#firewall
   }
 
   /** Both tables whole, found to be what was loaded. */
-  async #list(link: ReplicaLink): Promise<string> {
-    const { table, text } = this.#rules(link)
+  async #list(attached: Attached): Promise<string> {
+    const { table, text } = attached.rules
     const tables = FAMILIES.map((family) => `list table ${family} ${table}`)
-    const listing = (await this.#request(tables, tables.length)).join('')
-    if (canonical(listing) !== canonical(text))
-      throw new SealedError(
-        'seal.breached',
-        `the rules of ${link.device} are not those that were loaded; retire the replica`,
-      )
+    const { answers, heard } = await this.#running.fenced(tables, tables.length, table)
+    const listing = answers.join('')
+    if (canonical(listing) !== canonical(text)) throw changed(attached.link)
+    attached.heard = heard
+    attached.sealed = !isOpen(listing)
     return listing
   }
 
   async #verifyLoaded(link: ReplicaLink): Promise<void> {
     try {
-      await this.#list(link)
+      await this.#list(this.#attached(link))
     } catch (error) {
       if (!(error instanceof SealedError && error.code === 'seal.breached')) throw error
       const version = (await this.#tools.here(['nft', '--version'])).trim()
@@ -231,9 +246,28 @@ class NftSeal implements Seal {
   }
 
   async #witness(link: ReplicaLink): Promise<Witness> {
-    const listing = await this.#list(link)
+    const listing = await this.#list(this.#attached(link))
     if (isOpen(listing))
       throw new SealedError('seal.failed', `${link.device} is open; seal it before probing`)
     return { leaked: packetsOf(listing, 'leaked'), rejected: refusals(listing).rejected }
   }
 }
+
+/** Before anything was heard: no count of changes equals it, so that the rules are read in whole first. */
+const UNHEARD: Heard = { others: -1, touched: 0 }
+
+function reading({ rules, sealed }: Attached, listing: string): SealReading {
+  const { dropped, rejected } = refusals(listing)
+  return {
+    ruleset_digest: rules.digest,
+    dropped_packets: dropped,
+    rejected_packets: rejected,
+    sealed,
+  }
+}
+
+const changed = (link: ReplicaLink): SealedError =>
+  new SealedError(
+    'seal.breached',
+    `the rules of ${link.device} are not those that were loaded, or were changed since; retire the replica`,
+  )

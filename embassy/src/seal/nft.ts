@@ -9,6 +9,8 @@ import { inNamespace } from './tools.ts'
 export interface Nft {
   /** Sends `lines`, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
   request(lines: readonly string[], blocks: number): Promise<string[]>
+  /** Resolves when everything asked so far was answered or has failed. */
+  drained(): Promise<unknown>
   close(): Promise<void>
 }
 
@@ -71,6 +73,10 @@ class Pipe implements Nft {
     this.#queue.push(pending)
     if (this.#queue.length === 1) this.#send(pending)
     return pending.answer.promise
+  }
+
+  drained(): Promise<unknown> {
+    return Promise.allSettled(this.#queue.map(({ answer }) => answer.promise))
   }
 
   async close(): Promise<void> {

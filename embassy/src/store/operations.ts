@@ -245,7 +245,7 @@ export class Operations {
       utcMs: Date.now(),
     })
     const rows = this.#sql.all<{ idx: number; leaf: string; session: string; document: string }>(
-      'SELECT idx, leaf, session, document FROM leaves WHERE proven = 0 AND log = ? ORDER BY idx',
+      'SELECT idx, leaf, session, document FROM leaves INDEXED BY unproven WHERE proven = 0 AND log = ? ORDER BY idx',
       this.#log,
     )
     const proofs = rows.map(({ idx, leaf, session, document }) => ({
@@ -261,7 +261,10 @@ export class Operations {
   /** Whether leaves of this boot wait for their receipts. */
   unproven(): boolean {
     return (
-      this.#sql.get('SELECT 1 FROM leaves WHERE proven = 0 AND log = ?', this.#log) !== undefined
+      this.#sql.get(
+        'SELECT 1 FROM leaves INDEXED BY unproven WHERE proven = 0 AND log = ?',
+        this.#log,
+      ) !== undefined
     )
   }
 

@@ -8,6 +8,7 @@ import {
   X509Certificate,
 } from '@peculiar/x509'
 import { type Bytes, sha256Hex } from '../bytes.ts'
+import { isWholeCertificate } from './certificate-form.ts'
 import { ensure } from './checks.ts'
 
 /** The library would verify SHA-1 too, under which a second certificate can be made for one signature. */
@@ -51,8 +52,18 @@ export async function checkChain(
 /** The certificates of a chain that is judged elsewhere; each is whole, and nothing else. */
 export function openCertificates(chain: readonly Bytes[]): X509Certificate[] {
   for (const [i, der] of chain.entries())
-    ensure(isOneSequence(der), `certificate ${i} has bytes missing or left over`)
+    ensure(isWholeCertificate(der), `certificate ${i} is not whole, or not in its one spelling`)
   return chain.map((der) => new X509Certificate(der))
+}
+
+/** The leaf's key, which must be on this curve. */
+export async function ecdsaKey(
+  leaf: X509Certificate,
+  curve: 'P-256' | 'P-384',
+): Promise<CryptoKey> {
+  const { name, namedCurve } = leaf.publicKey.algorithm as { name: string; namedCurve?: string }
+  ensure(name === 'ECDSA' && namedCurve === curve, `the leaf’s key is not on ${curve}`)
+  return leaf.publicKey.export({ name, namedCurve }, ['verify'])
 }
 
 /** The leaf is no CA; what stands above it is one, may sign certificates, and allows as many CAs below as there are. */
@@ -64,13 +75,4 @@ function checkRole(certificate: X509Certificate, i: number): void {
   const usage = certificate.getExtension(KeyUsagesExtension)?.usages ?? KeyUsageFlags.keyCertSign
   ensure((usage & KeyUsageFlags.keyCertSign) !== 0, `certificate ${i} may not sign certificates`)
   ensure((constraints?.pathLength ?? i) >= i - 1, `the chain below certificate ${i} is too long`)
-}
-
-/** True when these bytes are one DER SEQUENCE, to the last: the library overlooks what is missing or left over. */
-function isOneSequence(der: Uint8Array): boolean {
-  const [tag, size, high = 0, low = 0] = der
-  if (tag !== 0x30) return false
-  return size === 0x81
-    ? high === der.length - 3
-    : size === 0x82 && high * 256 + low === der.length - 4
 }

@@ -16,7 +16,14 @@ export const CHECKS = {
   'document.pcr_reference': 'Measurements',
   'document.event_log': 'Event log',
   'document.boot_application': 'Event log',
-  'document.tee_report': 'TEE evidence',
+  'document.tee_form': 'TEE evidence',
+  'document.tee_chain': 'TEE evidence',
+  'document.tee_signature': 'TEE evidence',
+  'document.tee_binding': 'TEE evidence',
+  'document.tee_tcb': 'TEE evidence',
+  'document.tee_guest': 'TEE evidence',
+  'document.tee_reference': 'TEE evidence',
+  'document.tee_event_log': 'TEE evidence',
   'document.transport_keys': 'Key set',
   'document.configuration': 'Policy',
   'document.challenge': 'Challenge',
@@ -56,19 +63,31 @@ export type Outcome = 'verified' | 'failed' | 'incomplete'
 export class Skip extends Error {}
 
 export class Checks {
-  readonly entries: CheckEntry[] = []
+  readonly entries: CheckEntry[]
 
-  /** Runs one check and records it. The body returns what it found, throws a reason to fail, or throws `Skip`. */
+  /** `before`: what was checked already and counts in this verdict too. */
+  constructor(before: readonly CheckEntry[] = []) {
+    this.entries = before.map((entry) => ({ ...entry }))
+  }
+
+  /**
+   * Runs one check and records it. The body returns what it found, throws a reason to fail, or throws `Skip`. Checks
+   * that do not need one another may run side by side; their entries stand in the order in which they were begun, and
+   * one that has not ended is a failed one.
+   */
   async run(id: CheckId, required: boolean, body: () => Promise<string> | string): Promise<void> {
-    const entry = { id, section: CHECKS[id], required }
+    const begun = { id, section: CHECKS[id], required }
+    const at = this.entries.push({ ...begun, result: 'fail', reason: 'has not ended' }) - 1
+    const end = (result: CheckEntry['result'], reason: string) => {
+      this.entries[at] = { ...begun, result, reason }
+    }
     try {
-      this.entries.push({ ...entry, result: 'pass', reason: await body() })
+      end('pass', await body())
     } catch (error) {
       const reason = error instanceof Error ? error.message : 'unknown failure'
-      if (error instanceof Skip) this.entries.push({ ...entry, result: 'skip', reason })
-      else if (error instanceof Refusal || error instanceof SealedError)
-        this.entries.push({ ...entry, result: 'fail', reason })
-      else this.entries.push({ ...entry, result: 'fail', reason: 'malformed evidence' })
+      if (error instanceof Skip) end('skip', reason)
+      else if (error instanceof Refusal || error instanceof SealedError) end('fail', reason)
+      else end('fail', 'malformed evidence')
     }
   }
 

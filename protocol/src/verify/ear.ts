@@ -5,7 +5,7 @@ import { sha256, toBase64url } from '../bytes.ts'
 import { canonicalBytes } from '../json.ts'
 import type { Policy } from '../policy.ts'
 import type { CheckEntry, CheckId } from './checks.ts'
-import type { Verdict } from './verify-receipt.ts'
+import type { Claims, Verdict } from './verify-receipt.ts'
 
 export const EAR_PROFILE = 'tag:ietf.org,2026:rats/ear#04'
 
@@ -26,7 +26,7 @@ export interface Appraisal {
   /** One URI: the digest of the policy's canonical form (RFC 6920). */
   ear_appraisal_policy_ids: string[]
   /** What the evidence says of itself; members of the verdict's claims. */
-  ear_attester_claims?: Record<string, string | number>
+  ear_attester_claims?: Partial<Claims>
   /** The checks behind this appraisal, as the verdict has them. */
   ear_verifier_claims: { checks: CheckEntry[]; outcome: Verdict['outcome'] }
 }
@@ -70,7 +70,14 @@ const PLACES: Record<CheckId, Place> = {
   'document.pcr_reference': ['tpm', BAD, 'executables'],
   'document.event_log': ['tpm', BAD, 'executables'],
   'document.boot_application': ['tpm', UNRECOGNISED, 'executables'],
-  'document.tee_report': ['tee', BAD, 'hardware', 'runtime-opaque'],
+  'document.tee_form': ['tee', BAD, 'hardware', 'runtime-opaque'],
+  'document.tee_chain': ['tee', UNRECOGNISED, 'hardware', 'instance-identity'],
+  'document.tee_signature': ['tee', CRYPTO, 'hardware', 'instance-identity'],
+  'document.tee_binding': ['tee', CRYPTO, 'instance-identity'],
+  'document.tee_tcb': ['tee', BAD, 'hardware'],
+  'document.tee_guest': ['tee', BAD, 'runtime-opaque'],
+  'document.tee_reference': ['tee', BAD, 'executables'],
+  'document.tee_event_log': ['tee', BAD, 'executables'],
   'document.transport_keys': ['tpm', CRYPTO, 'configuration'],
   'document.configuration': ['workload', BAD, 'configuration'],
   'document.challenge': ['tpm', BAD],
@@ -169,18 +176,15 @@ function vectorOf(checks: readonly CheckEntry[]): Appraisal['ear_trustworthiness
   return vector
 }
 
-/** What a receipt says of its session, where its form could be read; it stands whatever the appraisal. */
+/** What the evidence says of itself, where it could be read; it stands whatever the appraisal. */
 function attesterClaims({ claims }: Verdict, of: Submodule): Appraisal['ear_attester_claims'] {
-  const { door, fork, result, session, time, utc_ms, workload } = claims
-  if (session === undefined) return undefined
-  if (of === 'workload') return workload === undefined ? undefined : { workload }
-  if (of !== 'receipt') return undefined
-  return {
-    ...(door !== undefined && { door }),
-    fork,
-    ...(result !== undefined && { result }),
-    session,
-    time,
-    ...(utc_ms !== undefined && { utc_ms }),
+  const { firmware, image, instance, workload, ...session } = claims
+  const machine = {
+    ...(firmware && { firmware }),
+    ...(image && { image }),
+    ...(instance && { instance }),
   }
+  if (of === 'tpm') return Object.keys(machine).length > 0 ? machine : undefined
+  if (of === 'workload') return workload === undefined ? undefined : { workload }
+  return of === 'receipt' && session.session !== undefined ? session : undefined
 }

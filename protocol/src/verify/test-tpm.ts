@@ -21,7 +21,7 @@ import {
 } from '../bytes.ts'
 import { pcrDigest } from '../quote.ts'
 
-const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+export const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const RSA = {
   name: 'RSASSA-PKCS1-v1_5',
   hash: 'SHA-256',
@@ -138,6 +138,8 @@ export interface CertificateFields {
   extensions?: Extension[]
   publicKey?: CryptoKey
   signingKey?: CryptoKey
+  /** ECDSA P-256 where it is left out. */
+  signingAlgorithm?: { name: string; hash: string }
 }
 
 export const caExtensions = (pathLength?: number): Extension[] => [
@@ -182,11 +184,17 @@ export function gceInstanceDer(
   return der(0x30, ...(fields.parts ?? parts))
 }
 
+export interface ChainFields {
+  leaf?: CertificateFields
+  middle?: CertificateFields
+  root?: CertificateFields
+}
+
 /** A chain of leaf, one CA and root, DER, around `now`; `fields` change single certificates, in that order. */
 export async function issueChain(
   leaf: CryptoKey,
   now: number,
-  fields: { leaf?: CertificateFields; middle?: CertificateFields; root?: CertificateFields } = {},
+  fields: ChainFields = {},
 ): Promise<Bytes[]> {
   const pair = async () =>
     (await crypto.subtle.generateKey(P256, true, ['sign', 'verify'])) as CryptoKeyPair

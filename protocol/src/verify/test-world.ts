@@ -1,9 +1,15 @@
 // A whole machine for the tests of this room: keys, measured configuration, attestation document, receipts.
 // It tells the truth unless a test hands it lies, and then signs those, so that each check is shown to stand alone.
-import type { AttestationAnswer, AttestationDocument, Configuration } from '../attestation.ts'
+import type {
+  AttestationAnswer,
+  AttestationDocument,
+  Configuration,
+  TeeReport,
+} from '../attestation.ts'
 import { documentDigest } from '../attestation.ts'
 import {
   type Bytes,
+  fromBase64url,
   fromHex,
   randomBytes,
   sha256,
@@ -138,6 +144,12 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
   return { ...world, document: await makeDocument(world) }
 }
 
+/** The same machine, with a report of its processor in the document. */
+export async function reported(world: World, tee_report: TeeReport): Promise<World> {
+  const other = { ...world, document: { ...world.document, tee_report } }
+  return { ...other, document: await makeDocument(other) }
+}
+
 /** Reference values of the image that this machine boots. */
 export async function bootedImage(events = bootEvents(), pinned = [0, 4, 9, 11]): Promise<Image> {
   const pcrs = new Map<number, Bytes>()
@@ -169,7 +181,8 @@ export async function makeDocument(world: World, lies: Lies = {}): Promise<Attes
   document.configuration = structuredClone(world.configuration)
   document.event_log = toBase64url(await logBytes(told(lies.log ?? lies.boot)))
   document.pcrs = [...pcrs].map(([index, value]) => ({ digest: toHex(value), index }))
-  const extraData = await quoteBinding('keys', world.k, await sha256(new Uint8Array(0)))
+  const report = fromBase64url(document.tee_report?.report ?? '')
+  const extraData = await quoteBinding('keys', world.k, await sha256(report))
   document.quote = await quoteBy(lies.documentAk ?? world.ak, {
     extraData,
     pcrs,

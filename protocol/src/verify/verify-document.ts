@@ -1,6 +1,6 @@
 // Verifies an attestation document: that a TPM which the policy trusts vouches for these keys and this configuration.
 import type { AttestationAnswer, AttestationDocument } from '../attestation.ts'
-import { attestationDocumentSchema, pcrMap } from '../attestation.ts'
+import { attestationDocumentSchema, documentDigest, pcrMap } from '../attestation.ts'
 import { type Bytes, equal, fromBase64url, fromHex, sha256 } from '../bytes.ts'
 import { canonicalBytes } from '../json.ts'
 import { CONFIGURATION_PCR, KEY_SET_PCR, keySetDigest, transportKeyIsSigned } from '../key-set.ts'
@@ -14,10 +14,12 @@ import type { GceFirmware } from './gce-firmware.ts'
 import { acceptInstance, type GceInstance, parseGceInstance } from './gce-instance.ts'
 import { checkMeasuredBoot } from './measured-boot.ts'
 import { quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { checkTee } from './tee-checks.ts'
 
 /** What later checks take from a document; a member is absent when the check that makes it failed. */
 export interface DocumentFacts {
   document: AttestationDocument
+  digest: string
   k: Bytes
   pcrs: Map<number, Bytes>
   ak?: AttestationPublicKey
@@ -96,17 +98,7 @@ export async function checkDocument(
     return `PCR ${CONFIGURATION_PCR}`
   })
   await checkMeasuredBoot(checks, facts, policy)
-  await checks.run(
-    'document.tee_report',
-    policy.evidence.some((kind) => kind === 'sev-snp' || kind === 'tdx'),
-    () => {
-      throw new Skip(
-        document.tee_report
-          ? 'TEE reports are not judged by this version'
-          : 'no TEE report in the document',
-      )
-    },
-  )
+  await checkTee(checks, facts, policy, now)
   await checks.run('document.transport_keys', true, async () => {
     for (const key of document.transport_keys)
       ensure(
@@ -134,7 +126,8 @@ async function openDocument(
     )
     const pcrs = pcrMap(document)
     ensure(pcrs.size === document.pcrs.length, 'a PCR index stands twice')
-    facts = { document, k: await keySetDigest(document.key_set), pcrs, claims: {} }
+    const digest = await documentDigest(document)
+    facts = { document, digest, k: await keySetDigest(document.key_set), pcrs, claims: {} }
     return `${document.pcrs.length} PCR values`
   })
   return facts

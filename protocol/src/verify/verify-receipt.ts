@@ -1,10 +1,9 @@
 // Verifies a receipt against its attestation document, and, where they are given, against the very bytes sent and
 // received. The verdict is made only after every check has run.
 import type { AttestationDocument } from '../attestation.ts'
-import { documentDigest } from '../attestation.ts'
 import { fromBase64url, sha256, sha256Hex, toHex, utf8 } from '../bytes.ts'
 import { type Checkpoint, logOrigin, openCheckpoint } from '../checkpoint.ts'
-import { parseEnvelope } from '../envelope.ts'
+import { type ParsedEnvelope, parseEnvelope } from '../envelope.ts'
 import { checkGrammar } from '../grammar.ts'
 import { canonicalize } from '../json.ts'
 import { leafHash, verifyInclusion } from '../merkle.ts'
@@ -21,7 +20,8 @@ import {
 } from './verify-document.ts'
 import { checkBounds, checkWitnesses, type Witnessed } from './witness-checks.ts'
 
-export interface ReceiptInput extends DocumentInput {
+/** A receipt, and what the verifier has of its session. */
+export interface SessionInput {
   /** The receipt as it came, base64url. */
   receipt: string
   /** The envelope exactly as sent, where the verifier has it. */
@@ -39,6 +39,8 @@ export interface ReceiptInput extends DocumentInput {
   /** When the verifier itself sent the nonce, by its own clock. */
   sentMs?: number
 }
+
+export interface ReceiptInput extends DocumentInput, SessionInput {}
 
 export interface Verdict {
   outcome: Outcome
@@ -79,7 +81,17 @@ export async function verifyReceipt(
   now = Date.now(),
 ): Promise<Verdict> {
   const checks = new Checks()
-  const facts = await checkDocument(checks, input, policy, now)
+  return judgeReceipt(checks, await checkDocument(checks, input, policy, now), input, policy, now)
+}
+
+/** The checks of a receipt, after those of its document: `facts` are what they found, under this very policy. */
+export async function judgeReceipt(
+  checks: Checks,
+  facts: DocumentFacts | undefined,
+  input: SessionInput,
+  policy: Policy,
+  now: number,
+): Promise<Verdict> {
   if (!facts) {
     checks.skipRest('receipt', 'needs the attestation document')
     return verdict(checks, policy, {})
@@ -97,7 +109,7 @@ const verdict = (checks: Checks, policy: Policy, claims: Partial<Claims>): Verdi
 })
 
 class ReceiptState {
-  readonly #input: ReceiptInput
+  readonly #input: SessionInput
   readonly #facts: DocumentFacts
   readonly #document: AttestationDocument
   readonly #policy: Policy
@@ -105,9 +117,10 @@ class ReceiptState {
   #statements: Statement[] | undefined
   #checkpoint: Checkpoint | undefined
   #body: string | undefined
+  #parsed: Promise<ParsedEnvelope> | undefined
   readonly claims: Partial<Claims> = {}
 
-  constructor(input: ReceiptInput, facts: DocumentFacts, policy: Policy) {
+  constructor(input: SessionInput, facts: DocumentFacts, policy: Policy) {
     this.#input = input
     this.#facts = facts
     this.#document = facts.document
@@ -119,41 +132,35 @@ class ReceiptState {
     await checks.run('receipt.grammar', true, () => this.#grammar())
     await checks.run('receipt.document', true, () => this.#sameDocument())
     await checks.run('receipt.checkpoint_signature', true, () => this.#signature())
-    await checks.run('receipt.inclusion', true, () => this.#inclusion())
     const quote = () => needs(this.#receipt, 'the receipt').quote
-    await checks.run('receipt.quote_signature', true, () =>
-      quoteSignature(quote(), needs(this.#facts.ak, 'the attestation key')),
-    )
-    await checks.run('receipt.quote_selection', true, () =>
-      quoteSelection(quote(), this.#facts.pcrs),
-    )
-    await checks.run('receipt.quote_binding', true, async () =>
-      quoteBound(
-        quote(),
-        'checkpoint',
-        this.#facts.k,
-        await sha256(utf8(needs(this.#body, 'the checkpoint'))),
-      ),
-    )
-    await checks.run('receipt.boot', true, () => this.#boot())
-    await checks.run('receipt.configuration', true, () => this.#configuration())
-    await checks.run('receipt.metering', true, () => this.#metering())
-    await checks.run('receipt.transport_key', true, () => this.#transportKey())
-    await checks.run('receipt.request', false, () => this.#request())
-    await checks.run('receipt.nonce', false, () => this.#nonce())
-    await checks.run('receipt.output', false, () => this.#output())
-    // Witnesses bound the time, so they are judged before it; a wrong one fails the check of forks, and bounds nothing.
+    // Witnesses bound the time; a wrong one fails the check of forks, and bounds nothing.
     const witnessed = this.#witnesses(now)
-    const seen = await witnessed.catch(() => undefined)
-    await checks.run('receipt.time', this.#policy.max_age_ms !== undefined, () =>
-      this.#time(now, seen),
-    )
-    const quorum = this.#policy.witnesses?.quorum ?? 0
-    await checks.run('receipt.fork', quorum > 0, async () => {
-      const { names, size, untilMs } = await witnessed
-      this.claims.fork = 'witnessed'
-      return `in the tree of ${size} that ${names.join(', ')} saw before ${iso(untilMs)}`
-    })
+    const seen = witnessed.catch(() => undefined)
+    const { max_age_ms, witnesses } = this.#policy
+    await Promise.all([
+      checks.run('receipt.inclusion', true, () => this.#inclusion()),
+      checks.run('receipt.quote_signature', true, () =>
+        quoteSignature(quote(), needs(this.#facts.ak, 'the attestation key')),
+      ),
+      checks.run('receipt.quote_selection', true, () => quoteSelection(quote(), this.#facts.pcrs)),
+      checks.run('receipt.quote_binding', true, async () => {
+        const body = needs(this.#body, 'the checkpoint')
+        return quoteBound(quote(), 'checkpoint', this.#facts.k, await sha256(utf8(body)))
+      }),
+      checks.run('receipt.boot', true, () => this.#boot()),
+      checks.run('receipt.configuration', true, () => this.#configuration()),
+      checks.run('receipt.metering', true, () => this.#metering()),
+      checks.run('receipt.transport_key', true, () => this.#transportKey()),
+      checks.run('receipt.request', false, () => this.#request()),
+      checks.run('receipt.nonce', false, () => this.#nonce()),
+      checks.run('receipt.output', false, () => this.#output()),
+      checks.run('receipt.time', max_age_ms !== undefined, async () => this.#time(now, await seen)),
+      checks.run('receipt.fork', (witnesses?.quorum ?? 0) > 0, async () => {
+        const { names, size, untilMs } = await witnessed
+        this.claims.fork = 'witnessed'
+        return `in the tree of ${size} that ${names.join(', ')} saw before ${iso(untilMs)}`
+      }),
+    ])
   }
 
   #open(): string {
@@ -174,12 +181,9 @@ class ReceiptState {
     return `${statements.length} statements, ${this.claims.result}`
   }
 
-  async #sameDocument(): Promise<string> {
+  #sameDocument(): string {
     const named = needs(this.#receipt, 'the receipt').document
-    ensure(
-      named === (await documentDigest(this.#document)),
-      'the receipt names another attestation document',
-    )
+    ensure(named === this.#facts.digest, 'the receipt names another attestation document')
     return named
   }
 
@@ -284,7 +288,7 @@ class ReceiptState {
       return this.#plainRequest(received.input_digest)
     }
     if (!this.#input.request) throw new Skip('the envelope as sent was not given')
-    const { envelope, header, headerDigest } = await parseEnvelope(this.#input.request)
+    const { envelope, header, headerDigest } = await this.#envelope(this.#input.request)
     ensure(toHex(headerDigest) === received.header_digest, 'the receipt is for another header')
     ensure(
       (await sha256Hex(utf8(envelope.input))) === header.input_digest,
@@ -308,6 +312,10 @@ class ReceiptState {
     return `header ${toHex(headerDigest)}`
   }
 
+  /** It may be large, and several checks read it. */
+  #envelope = (bytes: Uint8Array): Promise<ParsedEnvelope> =>
+    (this.#parsed ??= parseEnvelope(bytes))
+
   async #plainRequest(stated: string | undefined): Promise<string> {
     const { input, salt } = this.#input
     if (!input || !salt) throw new Skip('the body as sent, or the salt, was not given')
@@ -318,7 +326,7 @@ class ReceiptState {
   async #nonce(): Promise<string> {
     const received = needs(this.#find('request.received'), 'the statements')
     const sent = this.#input.request
-      ? (await parseEnvelope(this.#input.request)).header.nonce
+      ? (await this.#envelope(this.#input.request)).header.nonce
       : this.#input.nonce
     if (sent === undefined) throw new Skip('no nonce was given')
     ensure(sent === received.nonce, 'the receipt echoes another nonce')

@@ -81,8 +81,9 @@ describe('a skipped check', () => {
   })
 
   it.each([
-    ['sev-snp', 'document.tee_report'],
-    ['tdx', 'document.tee_report'],
+    ['tee', 'document.tee_form'],
+    ['sev-snp', 'document.tee_signature'],
+    ['tdx', 'document.tee_binding'],
   ] as const)('leaves the verdict incomplete where the policy asks for %s', async (kind, id) => {
     const verdict = await scene.judge(await scene.lie({}, { evidence: ['tpm', kind] }))
     expect(verdict.outcome).toBe('incomplete')

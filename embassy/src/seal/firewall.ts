@@ -1,0 +1,105 @@
+// The firewall as this process uses it: one `nft -i` that changes and lists, one watch that hears what anybody changed.
+// A fence ties the two together: a change of no effect, made by the one and heard by the other, after which the watch
+// has heard everything that happened before it.
+import { SealedError } from '@sealed/protocol'
+import { type Nft, openNft } from './nft.ts'
+import { fenceTable, type Heard, Watch, type WatchOptions } from './watch.ts'
+
+/** nft keeps every line that it was given and searches them all at each new one: at this many it is replaced. */
+const LINES_PER_PROCESS = 2_000
+const FIRST_FENCE_MS = 50
+
+export class Firewall {
+  readonly #options: WatchOptions
+  readonly #watch: Watch
+  readonly #table: string
+  #nft: Nft
+  #lines = 0
+  #mark = 0
+
+  private constructor(options: WatchOptions) {
+    this.#options = options
+    this.#table = fenceTable(options.prefix)
+    this.#watch = new Watch(options)
+    this.#nft = openNft(options)
+  }
+
+  /** Resolves when both processes answer. */
+  static async open(options: WatchOptions): Promise<Firewall> {
+    const firewall = new Firewall(options)
+    try {
+      await firewall.#start()
+      return firewall
+    } catch (error) {
+      await firewall.close()
+      throw error
+    }
+  }
+
+  /** Sends lines, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
+  async request(lines: readonly string[], blocks: number): Promise<string[]> {
+    if (this.#lines > LINES_PER_PROCESS) this.#replace()
+    this.#lines += lines.length
+    return this.#nft.request(lines, blocks)
+  }
+
+  /** As `request`, with what was heard of `table` and of everything else before these lines ran. */
+  async fenced(
+    lines: readonly string[],
+    blocks: number,
+    table: string,
+  ): Promise<{ answers: string[]; heard: Heard }> {
+    const mark = this.#nextMark()
+    const passed = this.#watch.passed(mark, table)
+    const asked = this.request([this.#fence(mark), ...lines], blocks)
+    const [heard, answers] = await Promise.all([passed, asked])
+    return { answers, heard }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#nft.close(), this.#watch.close()])
+  }
+
+  /** The watch listens a moment after it was started: fences are set until one is heard. */
+  async #start(): Promise<void> {
+    const [table, set] = [`inet ${this.#table}`, `inet ${this.#table} fence`]
+    await this.request(
+      [`add table ${table}`, `add set ${set} { type mark; }`, `list set ${set}`],
+      1,
+    )
+    const mark = this.#nextMark()
+    let heard = false
+    const passed = this.#watch.passed(mark, this.#table).finally(() => {
+      heard = true
+    })
+    passed.catch(() => undefined)
+    while (!heard) {
+      await this.request([this.#fence(mark), `list set ${set}`], 1)
+      await Promise.race([passed, new Promise((resolve) => setTimeout(resolve, FIRST_FENCE_MS))])
+    }
+    await passed
+  }
+
+  #fence(mark: number): string {
+    const set = `inet ${this.#table} fence`
+    return `flush set ${set}; add element ${set} { ${mark} }`
+  }
+
+  #nextMark(): number {
+    this.#mark = (this.#mark + 1) >>> 0
+    return this.#mark
+  }
+
+  /** A new process takes the next request; the old one ends when it has answered what it was asked. */
+  #replace(): void {
+    const old = this.#nft
+    this.#nft = openNft(this.#options)
+    this.#lines = 0
+    this.#watch.forget()
+    void old.drained().then(() => old.close())
+  }
+}
+
+/** Thrown where nothing was started yet. */
+export const notStarted = (): SealedError =>
+  new SealedError('seal.failed', 'the seal is not started; call start first')
