@@ -18,6 +18,7 @@ import { createContainers } from './containers/index.ts'
 import { issueCertificate, spkiDigest } from './keys/certificate.ts'
 import { KeyDirectory } from './keys/key-files.ts'
 import { Ledger } from './ledger/ledger.ts'
+import { Witnesses } from './ledger/witnesses.ts'
 import type { Log } from './log.ts'
 import { RelaySupervisor } from './relay/supervisor.ts'
 import { unmountBelow } from './replicas/activations-mount.ts'
@@ -89,18 +90,23 @@ async function start(
     })
   await keep()
 
+  const { origin } = boot.boot
+  const witnesses = new Witnesses({ store, origin, witnesses: deployment.witnesses ?? [], log })
+  cleanup.push(() => witnesses.stop())
   const ledger = new Ledger({
     store,
     tpm,
     key: boot.ledgerKey,
     keySetDigest: boot.keySetDigest,
     boot: boot.boot,
+    onCheckpoint: () => witnesses.notify(),
     onFatal: (error) => {
       log('nothing more is served', { code: error.code, reason: error.message })
       process.exit(1)
     },
   })
   await ledger.start()
+  witnesses.notify()
   cleanup.push(async () => ledger.stop())
   const seal = createSeal({
     id,
@@ -206,7 +212,8 @@ async function start(
   })
   const challenges = new Challenges(tpm, boot.keySetDigest)
   const status = () => statusOf(workloads, fleets, ledger.able)
-  const app = gatewayApp({ document: () => attested.document, challenges, store, status })
+  const document = () => attested.document
+  const app = gatewayApp({ document, challenges, store, status, origin })
   const gatewayServer = await listen(app, join(runtime, 'embassy', 'gateway.sock'), GATEWAY_GID)
   cleanup.push(() => gatewayServer.close())
 }

@@ -10,6 +10,7 @@ import { Slots, slot } from './middleware/slots.ts'
 import { attestation } from './routes/attestation.ts'
 import { completions } from './routes/completions.ts'
 import { health } from './routes/health.ts'
+import { log } from './routes/log.ts'
 import { models } from './routes/models.ts'
 import { receipts } from './routes/receipts.ts'
 import { sealed } from './routes/sealed.ts'
@@ -25,13 +26,14 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   app.use(requestId)
   for (const path of ['/v1/sealed', '/v1/chat/completions', '/v1/completions', '/v1/models'])
     app.use(path, keyed, bounded)
-  for (const path of ['/v1/attestation/*', '/v1/receipts/*']) app.use(path, bounded)
+  for (const path of ['/v1/attestation/*', '/v1/receipts/*', '/log/*']) app.use(path, bounded)
   app.route('/v1/sealed', sealed(deps, clock))
   for (const path of ['/v1/chat/completions', '/v1/completions'])
     app.route(path, completions(deps, status, path))
   app.route('/v1/models', models(status))
   app.route('/v1/attestation', attestation(deps.embassy))
   app.route('/v1/receipts', receipts(deps.embassy))
+  app.route('/log', log(deps.embassy))
   app.route('/health', health(status))
   app.notFound((c) =>
     answerError(

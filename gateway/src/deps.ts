@@ -11,6 +11,13 @@ export interface EmbassyClient {
   document(digest: string, signal: AbortSignal): Promise<Uint8Array | undefined>
   /** The receipt of this session (32 hex), base64url; undefined when there is none. */
   receipt(id: string, signal: AbortSignal): Promise<string | undefined>
+  /** C2SP tlog-proof of this session's leaf; undefined when there is no such receipt. */
+  proof(id: string, signal: AbortSignal): Promise<string | undefined>
+  /**
+   * Part of a log: `checkpoint`, `boot` or a tile's path, of the log of this boot (`current`) or of the one with this
+   * origin (16 hex); undefined when there is none.
+   */
+  log(origin: string, resource: string, signal: AbortSignal): Promise<Uint8Array | undefined>
   status(): Promise<Status>
 }
 

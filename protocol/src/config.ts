@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import { egressRuleSchema } from './attestation.ts'
 import { fromUtf8 } from './bytes.ts'
+import { witnessKeySchema } from './cosignature.ts'
 import { parseStrict } from './json.ts'
 import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
 
@@ -61,6 +62,19 @@ const limitsSchema = v.strictObject({
 })
 export type Limits = v.InferOutput<typeof limitsSchema>
 
+const isHttp = (text: string) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  return (
+    url !== undefined && /^https?:$/.test(url.protocol) && !(url.search || url.hash || url.username)
+  )
+}
+/** A C2SP tlog-witness that checkpoints are shown to; verifiers choose for themselves whom they believe. */
+const witnessSchema = v.strictObject({
+  ...witnessKeySchema.entries,
+  /** Submission prefix. */
+  url: v.pipe(text(512), v.check(isHttp, 'must be an http(s) URL without query and fragment')),
+})
+
 export const deploymentSchema = v.strictObject({
   /** SHA-256 of each API key; none means that only loopback may call and no key is asked for. */
   api_keys: v.array(v.strictObject({ digest, name })),
@@ -91,6 +105,7 @@ export const deploymentSchema = v.strictObject({
     path,
   }),
   version: v.literal(1),
+  witnesses: v.exactOptional(v.pipe(v.array(witnessSchema), v.maxLength(8))),
   workloads: v.pipe(
     v.array(v.strictObject({ archive: path, file: path, replicas: integer(1, 16) })),
     v.minLength(1),

@@ -44,6 +44,8 @@ export interface LedgerDeps {
   key: LedgerKey
   keySetDigest: Uint8Array
   boot: Boot
+  /** Called after each checkpoint; must not throw, and is not waited for. */
+  onCheckpoint?: () => void
   /** Called when nothing may be served any more: the state or the boot is not what it was. */
   onFatal: (error: SealedError) => void
 }
@@ -65,7 +67,8 @@ export class Ledger {
   }
 
   /**
-   * Opens this boot's log, holds the database against the TPM's counter, and proves what was left unproven. A cut
+   * Opens this boot's log, holds the database against the TPM's counter, and proves what was left unproven; a log is
+   * never without a checkpoint. A cut
    * between intent and increment rolls forward; anything else is `state.rollback`, and nothing is served.
    */
   async start(): Promise<void> {
@@ -80,7 +83,8 @@ export class Ledger {
       await store.run('setCounter', await tpm.counter.read(COUNTER_INDEX))
     }
     await this.#settle()
-    if (await store.runLazy('unproven', undefined)) await this.#checkpoint([])
+    const begun = await store.runLazy('newestCheckpoint', boot.origin)
+    if (!begun || (await store.runLazy('unproven', undefined))) await this.#checkpoint([])
   }
 
   /** Closes one session; resolves with its receipt. */
@@ -190,6 +194,7 @@ export class Ledger {
       receipt: encodeReceipt({ checkpoint: note, document, index, leaf, path, quote, version: 1 }),
     }))
     await store.runLazy('keepReceipts', { note, receipts })
+    this.#deps.onCheckpoint?.()
     for (const { closing, resolve } of accepted) {
       const at = proofs.findIndex(({ session }) => session === closing.session)
       const reading = readings[closing.session]

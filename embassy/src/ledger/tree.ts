@@ -25,7 +25,7 @@ export function append(nodes: NodeStore, size: number, leaf: Uint8Array): void {
 }
 
 /** Root over the leaves [start, start + count), which must be a subtree as RFC 6962 cuts them. */
-function subtree(nodes: NodeStore, start: number, count: number): Buffer {
+export function subtree(nodes: NodeStore, start: number, count: number): Buffer {
   const level = Math.log2(count)
   if (Number.isInteger(level)) return nodes.get(level, start / count)
   const left = 2 ** Math.floor(level)

@@ -10,8 +10,9 @@ import { Hono } from 'hono'
 import type { Challenges } from '../attestation/challenges.ts'
 import type { Store } from '../store/store.ts'
 import { onError } from './errors.ts'
+import { type LogRoutesDeps, logRoutes } from './log-routes.ts'
 
-export interface GatewayAppDeps {
+export interface GatewayAppDeps extends LogRoutesDeps {
   document: () => AttestationDocument
   challenges: Challenges
   store: Store
@@ -38,6 +39,12 @@ export function gatewayApp(deps: GatewayAppDeps): Hono {
     if (receipt === undefined) throw notFound('receipt')
     return c.text(receipt)
   })
+  app.get('/receipts/:id/proof', async (c) => {
+    const proof = await deps.store.runLazy('proof', c.req.param('id'))
+    if (proof === undefined) throw notFound('receipt')
+    return c.text(proof)
+  })
+  app.route('/log', logRoutes(deps))
   app.get('/status', (c) => c.json(deps.status()))
   return app
 }

@@ -12,6 +12,7 @@ import {
   type StatementType,
 } from '@sealed/protocol'
 import { append, inclusionPath, root } from '../ledger/tree.ts'
+import { LogRows } from './log-rows.ts'
 import {
   checkRegistry,
   cover,
@@ -94,15 +95,17 @@ export function extend(statements: readonly Statement[], drafts: readonly Draft[
 
 const NONCE_LIFETIME_MS = 15 * 60_000
 
-export class Operations {
+export class Operations extends LogRows {
   readonly #db: Connection
   readonly #sql: Statements
   readonly #cache = new SignatureCache()
   #log = 0
 
   constructor(db: Connection) {
+    const sql = new Statements(db)
+    super(sql)
     this.#db = db
-    this.#sql = new Statements(db)
+    this.#sql = sql
   }
 
   /** Runs `body` so that its failure undoes it and nothing else. */
@@ -365,7 +368,7 @@ export class Operations {
     }
   }
 
-  receipt(session: string): string | undefined {
+  override receipt(session: string): string | undefined {
     return this.#sql.get<{ receipt: string }>(
       'SELECT receipt FROM receipts WHERE session = ?',
       session,

@@ -1,4 +1,5 @@
 // Small helpers over one better-sqlite3 connection, used only on the store's thread.
+import { SealedError } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import type { NodeStore } from '../ledger/tree.ts'
 import { SCHEMA } from './schema.ts'
@@ -65,7 +66,11 @@ export function nodesOf(sql: Statements, log: number): NodeStore {
         level,
         index,
       )
-      if (!row) throw new Error(`log ${log}: node ${level}/${index} is missing`)
+      if (!row)
+        throw new SealedError(
+          'log.damaged',
+          `log ${log}: node ${level}/${index} is missing on disk`,
+        )
       return row.hash
     },
     put(level, index, hash) {

@@ -82,8 +82,10 @@ export class LedgerWorld {
   readonly path: string
   readonly tpm = new FakeTpm()
   readonly fatal: SealedError[] = []
-  readonly #key = ledgerKey(generateKeyPairSync('ed25519').privateKey)
-  readonly #k = randomBytes(32)
+  /** Called after each checkpoint. */
+  onCheckpoint = () => {}
+  #key = ledgerKey(generateKeyPairSync('ed25519').privateKey)
+  #k = randomBytes(32)
   store: Store
   ledger: Ledger
 
@@ -98,9 +100,17 @@ export class LedgerWorld {
     return new LedgerWorld(await mkdtemp(join(tmpdir(), 'sealed-ledger-')))
   }
 
+  get origin(): string {
+    return `sealed/${Buffer.from(this.#k).toString('hex').slice(0, 16)}`
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#key.publicKey
+  }
+
   #ledger(): Ledger {
     const boot = {
-      origin: `sealed/${Buffer.from(this.#k).toString('hex').slice(0, 16)}`,
+      origin: this.origin,
       akName: `000b${DIGEST}`,
       resetCount: this.tpm.resetCount,
       restartCount: 0,
@@ -111,6 +121,7 @@ export class LedgerWorld {
       key: this.#key,
       keySetDigest: this.#k,
       boot,
+      onCheckpoint: () => this.onCheckpoint(),
       onFatal: (error) => void this.fatal.push(error),
     })
   }
@@ -121,6 +132,14 @@ export class LedgerWorld {
     await this.store.close()
     this.store = new Store(this.path)
     this.ledger = this.#ledger()
+  }
+
+  /** As after a reboot: the TPM was reset, the keys are new. */
+  async reboot(): Promise<void> {
+    this.tpm.resetCount += 1
+    this.#k = randomBytes(32)
+    this.#key = ledgerKey(generateKeyPairSync('ed25519').privateKey)
+    await this.restart()
   }
 
   async open(

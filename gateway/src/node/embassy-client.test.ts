@@ -26,12 +26,16 @@ describe('the embassy behind the gateway', () => {
       '/v1/attestation',
       `/v1/attestation?nonce=${'A'.repeat(22)}&other=1`,
       `/v1/attestation/${DIGEST}`,
+      '/log/checkpoint',
+      '/log/0123456789abcdef/tile/1/x001/234.p/5?x=1',
     ])
-      expect(Buffer.from(await (await get(path)).arrayBuffer())).toEqual(bytes)
+      expect(Buffer.from(await (await get(path)).arrayBuffer()), path).toEqual(bytes)
     expect(asked).toEqual([
       'GET /attestation',
       `GET /attestation?nonce=${'A'.repeat(22)}`,
       `GET /attestation/${DIGEST}`,
+      'GET /log/current/checkpoint',
+      'GET /log/0123456789abcdef/tile/1/x001/234.p/5',
     ])
   })
 
@@ -39,8 +43,13 @@ describe('the embassy behind the gateway', () => {
     const get = await start((_, response) => {
       response.writeHead(404).end(rpcError('request.not_found'))
     })
-    for (const path of [`/v1/receipts/${ID}`, `/v1/attestation/${DIGEST}`])
-      expect((await get(path)).status).toBe(404)
+    for (const path of [
+      `/v1/receipts/${ID}`,
+      `/v1/receipts/${ID}/proof`,
+      `/v1/attestation/${DIGEST}`,
+      '/log/checkpoint',
+    ])
+      expect((await get(path)).status, path).toBe(404)
     expect((await get('/v1/attestation')).status).toBe(500)
   })
 

@@ -1,5 +1,13 @@
 // The embassy's public side over its socket for the gateway. What it answers is passed on unread but for its status.
-import { check, fromRpcError, fromUtf8, SealedError, statusSchema } from '@sealed/protocol'
+import {
+  check,
+  fromRpcError,
+  fromUtf8,
+  MAX_NOTE_CHARS,
+  MAX_PROOF_CHARS,
+  SealedError,
+  statusSchema,
+} from '@sealed/protocol'
 import type { EmbassyClient } from '../deps.ts'
 import { readAll, type UnixAnswer, type UnixClient, UnixFailure } from './unix-client.ts'
 
@@ -7,6 +15,8 @@ import { readAll, type UnixAnswer, type UnixClient, UnixFailure } from './unix-c
 const MAX_DOCUMENT = 2 * 1024 * 1024
 const MAX_RECEIPT = 65_536
 const MAX_JSON = 256 * 1024
+const MAX_PROOF = 2 * MAX_PROOF_CHARS
+const MAX_LOG_PART = 2 * MAX_NOTE_CHARS
 
 export function embassyClient(unix: UnixClient): EmbassyClient {
   /** The answer's body; undefined for 404. */
@@ -39,6 +49,11 @@ export function embassyClient(unix: UnixClient): EmbassyClient {
       const body = await get(`/receipts/${id}`, MAX_RECEIPT, signal)
       return body && fromUtf8(body)
     },
+    async proof(id, signal) {
+      const body = await get(`/receipts/${id}/proof`, MAX_PROOF, signal)
+      return body && fromUtf8(body)
+    },
+    log: (origin, resource, signal) => get(`/log/${origin}/${resource}`, MAX_LOG_PART, signal),
     async status() {
       const body = JSON.parse(fromUtf8(await getSome('/status', MAX_JSON)))
       return check(statusSchema, body, 'status', 'internal.error')

@@ -61,6 +61,8 @@ export function fakeApp(parts: Parts = {}) {
       attestation: async (nonce) => utf8(JSON.stringify({ nonce: nonce ?? null })),
       document: async (digest) => (digest === DIGEST ? utf8('{"document":1}') : undefined),
       receipt: async (id) => (id === ID ? 'cmVjZWlwdA' : undefined),
+      proof: async (id) => (id === ID ? 'c2sp.org/tlog-proof@v1\n' : undefined),
+      log: async (origin, resource) => utf8(`${origin} ${resource}`),
       status: async () => STATUS,
       ...parts.embassy,
     },

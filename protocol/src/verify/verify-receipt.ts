@@ -12,13 +12,14 @@ import { decodeReceipt, leafBytes, type Receipt } from '../receipt.ts'
 import { type Statement, type StatementType, saltedDigest } from '../statement.ts'
 import { type CheckEntry, Checks, ensure, needs, type Outcome, Refusal, Skip } from './checks.ts'
 import { openAttest, quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { checkTimes, iso } from './time-checks.ts'
 import {
   checkDocument,
   type DocumentFacts,
   type DocumentInput,
   type MachineClaims,
 } from './verify-document.ts'
-import { checkBounds, checkWitnesses, type Witnessed } from './witness-checks.ts'
+import { checkWitnesses, type Witnessed } from './witness-checks.ts'
 
 /** A receipt, and what the verifier has of its session. */
 export interface SessionInput {
@@ -352,29 +353,20 @@ class ReceiptState {
   }
 
   async #time(now: number, witnessed: Witnessed | undefined): Promise<string> {
-    const { utcMs } = needs(this.#checkpoint, 'the checkpoint')
-    const statements = needs(this.#statements, 'the statements')
-    ensure(
-      statements.every(({ utc_ms }) => utc_ms <= utcMs),
-      'a statement is later than its checkpoint',
-    )
-    const { max_age_ms } = this.#policy
-    if (max_age_ms !== undefined) {
-      ensure(utcMs <= now + 60_000, 'the checkpoint is from the future')
-      ensure(now - utcMs <= max_age_ms, `the checkpoint is older than ${max_age_ms} ms`)
-    }
     const fromMs = await this.#sentMs()
     const untilMs = witnessed?.untilMs
-    const bounds = {
-      ...(fromMs !== undefined && { fromMs }),
-      ...(untilMs !== undefined && { untilMs }),
-    }
-    const isBounded = checkBounds(bounds, statements[0]!.utc_ms)
+    const { isBounded, reason } = checkTimes({
+      checkpointMs: needs(this.#checkpoint, 'the checkpoint').utcMs,
+      statements: needs(this.#statements, 'the statements'),
+      maxAgeMs: this.#policy.max_age_ms,
+      now,
+      fromMs,
+      untilMs,
+    })
     if (fromMs !== undefined) this.claims.from_ms = fromMs
     if (untilMs !== undefined) this.claims.until_ms = untilMs
     if (isBounded) this.claims.time = 'bounded'
-    const by = isBounded ? `bounded: ${iso(fromMs!)} to ${iso(untilMs!)}` : 'claimed'
-    return `${iso(utcMs)} (${by})${max_age_ms === undefined ? '' : `, within ${max_age_ms} ms`}`
+    return reason
   }
 
   /** When the verifier sent the nonce, where it says so and the receipt echoes it. */
@@ -400,5 +392,3 @@ class ReceiptState {
     return found as Extract<Statement, { type: T }> | undefined
   }
 }
-
-const iso = (ms: number): string => new Date(ms).toISOString()

@@ -8,8 +8,6 @@ import type { Policy } from '../policy.ts'
 import { parseTlogProof } from '../tlog-proof.ts'
 import { ensure, Skip } from './checks.ts'
 
-/** Clocks may differ by as much as an envelope's may from the embassy's. */
-const CLOCK_MS = 300_000
 const FUTURE_MS = 60_000
 
 /** That a quorum of named witnesses has seen the leaf. */
@@ -81,26 +79,4 @@ function sameLog(receipt: Checkpoint, proof: Checkpoint): void {
     proof.size !== receipt.size || proof.root.every((byte, i) => byte === receipt.root[i]),
     'the log is forked: two checkpoints of one size have two roots',
   )
-}
-
-/** Both ends of the time in which a leaf was made, as others than the VM vouch for them. */
-export interface Bounds {
-  /** The verifier's own: when it sent the nonce that the receipt echoes. */
-  fromMs?: number
-  untilMs?: number
-}
-
-/** Holds the VM's claim against the bounds there are. Returns whether both ends are bound. */
-export function checkBounds({ fromMs, untilMs }: Bounds, claimedMs: number): boolean {
-  ensure(
-    fromMs === undefined || claimedMs >= fromMs - CLOCK_MS,
-    'the time claimed is before the request was sent',
-  )
-  ensure(
-    untilMs === undefined || claimedMs <= untilMs + CLOCK_MS,
-    'the time claimed is after witnesses saw the leaf',
-  )
-  if (fromMs === undefined || untilMs === undefined) return false
-  ensure(fromMs <= untilMs, 'witnesses saw the leaf before the request was sent')
-  return true
 }
