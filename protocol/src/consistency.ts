@@ -74,8 +74,9 @@ export async function verifyConsistency(
   const { size: second } = newer
   if (!Number.isSafeInteger(first) || !Number.isSafeInteger(second)) return false
   if (first < 0 || first > second) return false
-  if (first === 0) return proof.length === 0 && equal(older.root, await sha256(new Uint8Array(0)))
+  if (first === 0 && !equal(older.root, await sha256(new Uint8Array(0)))) return false
   if (first === second) return proof.length === 0 && equal(older.root, newer.root)
+  if (first === 0) return proof.length === 0
   const isWhole = 2 ** Math.floor(Math.log2(first)) === first
   const [seed, ...rest] = isWhole ? [older.root, ...proof] : proof
   if (seed === undefined || proof.length === 0) return false

@@ -30,7 +30,10 @@ class Vectors:
         self.cases.append(case)
 
     def text(self):
-        return json.dumps({**self.head, "cases": self.cases}, indent=1) + "\n"
+        """One line a case, ASCII alone, so that every reader takes it."""
+        head = "".join(f"{json.dumps(name)}: {json.dumps(value)},\n" for name, value in self.head.items())
+        cases = ",\n".join(json.dumps(case) for case in self.cases)
+        return "{\n" + head + '"cases": [\n' + cases + "\n]}\n"
 
 
 def put(*at, value):

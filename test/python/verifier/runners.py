@@ -4,8 +4,12 @@ import functools
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from . import forms, wire
+from .cosigned import cosigned_at, open_cosigned
 from .edits import edited
 from .encodings import base64url, canonical, ensure, parse_canonical, salted, sha256, unbase64url, unhex
+from .merkle import check_consistency, leaf_hash, root_from_path
+from .note import open_checkpoint
+from .session import check_grammar
 from .verdict import verify
 
 
@@ -74,8 +78,61 @@ def _verdict(case, file):
     return {"failed": named("fail"), "outcome": outcome, "skipped": named("skip")}
 
 
+def _statement(case, file):
+    forms.statement(parse_canonical(canonical(edited(file["base"][case["type"]], *case["edits"]))))
+
+
+def _grammar(case, file):
+    named = [{**file["common"][each], "seq": i, "mono_us": "0"} for i, each in enumerate(case["order"])]
+    if "g" in case["order"]:
+        named = [{**each, "operation": "read"} if "operation" in each else each for each in named]
+    for each in named:
+        forms.statement(each)
+    check_grammar(named)
+
+
+def _leaf(case, file):
+    raw = canonical(edited(file["base"][case["of"]], *case["edits"]))
+    forms.leaf(parse_canonical(raw))
+    return {"hash": leaf_hash(raw).hex()}
+
+
+def _inclusion(case, _):
+    leaf, root, *path = map(bytes.fromhex, (case["leaf"], case["root"], *case["path"]))
+    ensure(root_from_path(leaf, case["index"], case["size"], path) == root, "another root")
+
+
+def _consistency(case, _):
+    roots = bytes.fromhex(case["from_root"]), bytes.fromhex(case["root"])
+    check_consistency(case["from"], case["size"], *roots, [bytes.fromhex(each) for each in case["proof"]])
+
+
+def _checkpoint(case, file):
+    found = open_checkpoint(case["note"], unbase64url(file["common"]["ledger_key"]))
+    del found["body"]
+    return {**found, "root": found["root"].hex(), "counter": str(found["counter"])}
+
+
+def _cosignature(case, file):
+    checkpoint, lines = open_cosigned(case["note"], unbase64url(file["common"]["ledger_key"]))
+    seen = [(each["name"], cosigned_at(checkpoint, lines, each)) for each in file["common"]["witnesses"]]
+    return {"seen": [{"name": name, "seconds": at} for name, at in seen if at is not None]}
+
+
+def _reading(case, file):
+    forms.reading(parse_canonical(canonical(edited(file["base"], *case["edits"]))))
+
+
+def _attribution(case, _):
+    use = wire.attribute(case["observed"], case["signatures"])
+    ensure(case.get("stated", use) == use, "another use")
+    return {"use": use}
+
+
 RUNNERS = {
     "json": _json, "encoding": _encoding, "splice": _splice, "header": _header, "envelope": _envelope,
     "response": _response, "digest": _digest, "instructions": _instructions,
-    "verdict": _verdict,
+    "verdict": _verdict, "statement": _statement, "grammar": _grammar, "leaf": _leaf, "inclusion": _inclusion,
+    "consistency": _consistency, "checkpoint": _checkpoint, "cosignature": _cosignature, "reading": _reading,
+    "attribution": _attribution,
 }
