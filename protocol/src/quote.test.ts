@@ -1,6 +1,16 @@
 // Quotes, byte by byte: structures made by hand, each with one field that a TPM, or this verifier, would not have.
 import { beforeAll, describe, expect, it } from 'vitest'
-import { type Bytes, concat, fromHex, sha256, toHex, u32be, utf8 } from './bytes.ts'
+import {
+  type Bytes,
+  concat,
+  fromBase64url,
+  fromHex,
+  sha256,
+  toBase64url,
+  toHex,
+  u32be,
+  utf8,
+} from './bytes.ts'
 import {
   extendedOnce,
   importAttestationKey,
@@ -241,6 +251,13 @@ describe('an attestation key', () => {
       await expect(
         importAttestationKey(concat(head, sized(new Uint8Array(length).fill(0xff)))),
       ).rejects.toThrow(invalid)
+  })
+
+  it('is a point of its curve', async () => {
+    const other = fromBase64url(ecJwk.x!)
+    other[31]! ^= 1
+    const bent = tpmtOf({ ...ecJwk, x: toBase64url(other) })
+    await expect(importAttestationKey(bent)).rejects.toThrow(invalid)
   })
 
   it('that is cut or continued is refused', async () => {

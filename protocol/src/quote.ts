@@ -100,8 +100,7 @@ export async function importAttestationKey(tpmtPublic: Uint8Array): Promise<Atte
       throw bad('attestation key: odd RSA key')
     const jwk = { kty: 'RSA', n: toBase64url(modulus), e: 'AQAB' }
     const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
-    const key = await crypto.subtle.importKey('jwk', jwk, algorithm, true, ['verify'])
-    return { algorithm: 'rsassa-2048', key, name, jwk }
+    return { algorithm: 'rsassa-2048', key: await importJwk(jwk, algorithm), name, jwk }
   }
   if (type === ALG.ecc && scheme === ALG.ecdsa) {
     if (r.u16() !== P256 || r.u16() !== ALG.null) throw bad('attestation key: curve is not P-256')
@@ -109,16 +108,22 @@ export async function importAttestationKey(tpmtPublic: Uint8Array): Promise<Atte
     const y = leftPad(r.sized(32))
     r.end()
     const jwk = { kty: 'EC', crv: 'P-256', x: toBase64url(x), y: toBase64url(y) }
-    const key = await crypto.subtle.importKey(
-      'jwk',
-      jwk,
-      { name: 'ECDSA', namedCurve: 'P-256' },
-      true,
-      ['verify'],
-    )
+    const key = await importJwk(jwk, { name: 'ECDSA', namedCurve: 'P-256' })
     return { algorithm: 'ecdsa-p256', key, name, jwk }
   }
   throw bad('attestation key: neither RSASSA nor ECDSA')
+}
+
+/** Web Crypto alone knows whether a point lies on its curve. */
+async function importJwk(
+  jwk: JsonWebKey,
+  algorithm: EcKeyImportParams | RsaHashedImportParams,
+): Promise<CryptoKey> {
+  try {
+    return await crypto.subtle.importKey('jwk', jwk, algorithm, true, ['verify'])
+  } catch (cause) {
+    throw new SealedError('evidence.invalid', 'attestation key: the numbers are no key', { cause })
+  }
 }
 
 /** Verifies a TPMT_SIGNATURE over an attest. Throws `evidence.invalid` when it is malformed. */

@@ -1,0 +1,13 @@
+// Every parser and every signed thing of the protocol, as one list. A parser that is not in it is not fuzzed.
+import type { Target } from './run.ts'
+import { formTargets } from './targets-forms.ts'
+import { hardwareTargets } from './targets-hardware.ts'
+import { logTargets } from './targets-log.ts'
+import { signedTargets } from './targets-signed.ts'
+
+export const allTargets = async (): Promise<Target[]> => [
+  ...formTargets,
+  ...(await hardwareTargets()),
+  ...(await logTargets()),
+  ...(await signedTargets()),
+]
