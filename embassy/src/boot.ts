@@ -9,11 +9,13 @@ import {
   CONFIGURATION_PCR,
   type Configuration,
   canonicalBytes,
+  canonicalize,
   check,
   documentDigest,
   equal,
   extendedOnce,
   fromBase64,
+  fromBase64url,
   KEY_SET_PCR,
   type KeySet,
   keySetDigest,
@@ -22,11 +24,15 @@ import {
   parseCanonical,
   QUOTED_PCRS,
   quoteBinding,
+  reportData,
   SealedError,
   sha256,
+  type TeeReport,
+  teeReportSchema,
   toBase64url,
   toHex,
 } from '@sealed/protocol'
+import { carriedBy, type Tee } from './attestation/tee.ts'
 import type { KeyDirectory } from './keys/key-files.ts'
 import { generateLedgerKey, type LedgerKey, ledgerKey } from './keys/ledger-key.ts'
 import { TransportKeys } from './keys/transport-keys.ts'
@@ -43,6 +49,8 @@ export interface BootDeps {
   chainPath: string
   /** The boot's event log, where there is one. */
   eventLog?: Bytes
+  /** The processor, where it makes reports. */
+  tee?: Tee
 }
 
 export interface BootState {
@@ -51,10 +59,12 @@ export interface BootState {
   keySet: KeySet
   keySetDigest: Bytes
   boot: Boot
+  teeReport?: TeeReport
 }
 
 const LEDGER_FILE = 'ledger.pem'
 const BOOT_FILE = 'boot.json'
+const TEE_FILE = 'tee.json'
 
 /** Loads this boot's keys, or makes and measures them when the TPM says that this is a new boot. */
 export async function startBoot(deps: BootDeps): Promise<BootState> {
@@ -102,13 +112,32 @@ export async function startBoot(deps: BootDeps): Promise<BootState> {
   const key = ledgerKey(createPrivateKey(pem))
   const transportKeys = new TransportKeys(key, files)
   await transportKeys.refresh()
+  const teeReport = await reportOfBoot(deps, k)
   return {
+    ...(teeReport && { teeReport }),
     ledgerKey: key,
     transportKeys,
     keySet,
     keySetDigest: k,
     boot: { origin: logOrigin(k), akName, resetCount, restartCount },
   }
+}
+
+/** The report of this boot: kept beside the keys, since hosts answer few requests. Asked for anew when it is not theirs. */
+async function reportOfBoot(
+  { tee, tpm, files }: BootDeps,
+  k: Uint8Array,
+): Promise<TeeReport | undefined> {
+  if (!tee) return undefined
+  const data = await reportData(tpm.ak.public, k)
+  const saved = await files.read(TEE_FILE)
+  if (saved !== undefined) {
+    const kept = check(teeReportSchema, parseCanonical(saved), 'TEE report')
+    if (equal(carriedBy(kept.kind, fromBase64url(kept.report)), data)) return kept
+  }
+  const report = await tee.report(data)
+  await files.write(TEE_FILE, canonicalize(report))
+  return report
 }
 
 /** A new key set may only be measured into PCRs that nothing was measured into. */
@@ -142,7 +171,8 @@ export async function attest(
   deps: BootDeps,
 ): Promise<{ document: AttestationDocument; digest: string }> {
   const { tpm, configuration, chainPath, eventLog } = deps
-  const extraData = await quoteBinding('keys', state.keySetDigest, await sha256(new Uint8Array(0)))
+  const report = fromBase64url(state.teeReport?.report ?? '')
+  const extraData = await quoteBinding('keys', state.keySetDigest, await sha256(report))
   const quote = await tpm.quote(extraData, QUOTED_PCRS)
   const pcrs = await tpm.readPcrs(QUOTED_PCRS)
   const above = pemBlocks(await readFile(chainPath, 'utf8'))
@@ -159,6 +189,7 @@ export async function attest(
       .map(([index, value]) => ({ digest: toHex(value), index })),
     quote: { attest: toBase64url(quote.attest), signature: toBase64url(quote.signature) },
     started_ms: Date.now(),
+    ...(state.teeReport && { tee_report: state.teeReport }),
     transport_keys: state.transportKeys.records(),
     version: 1,
   }

@@ -12,6 +12,7 @@ import {
 } from '@sealed/protocol'
 import { Challenges } from './attestation/challenges.ts'
 import { readEventLog } from './attestation/event-log.ts'
+import { ConfigfsTsm } from './attestation/tee.ts'
 import { attest, type BootDeps, startBoot } from './boot.ts'
 import { type LoadedWorkload, loadWorkloads, measuredConfiguration } from './configuration.ts'
 import { createContainers } from './containers/index.ts'
@@ -77,6 +78,7 @@ async function start(
     configuration: measuredConfiguration(deployment, workloads),
     chainPath: deployment.tpm.chain,
     ...(deployment.tpm.event_log && { eventLog: await readEventLog(deployment.tpm.event_log) }),
+    ...teeOf(deployment),
     ...(await gatewayCertificate(deployment)),
   }
   const boot = await startBoot(bootDeps)
@@ -253,6 +255,13 @@ async function loadAuthorities(deployment: Deployment): Promise<Map<string, Uint
     authorities.set(id, key)
   }
   return authorities
+}
+
+function teeOf({ id, tee }: Deployment): Pick<BootDeps, 'tee'> {
+  if (!tee) return {}
+  const eventLog = tee.event_log
+  const options = { directory: tee.directory, name: `sealed-${id}` }
+  return { tee: new ConfigfsTsm({ ...options, ...(eventLog !== undefined && { eventLog }) }) }
 }
 
 /** The gateway's certificate, issued from the request that it left, and the digest that goes into the key set. */

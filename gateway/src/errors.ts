@@ -53,6 +53,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'seal.breached': AFTER_REVEAL,
   'seal.failed': 503,
   'tpm.failed': 503,
+  'tee.failed': 503,
   'state.rollback': 503,
   'boot.key_lost': 503,
   'config.invalid': 500,

@@ -206,6 +206,14 @@ describe('sealed.json', () => {
       expect(() => deployment({ limits })).toThrow(invalid)
   })
 
+  it.each([{ directory: '/tsm' }, { directory: '/tsm', event_log: '/CCEL' }])(
+    'may ask the processor for a report: %j',
+    (tee) => {
+      expect(deployment().tee).toBeUndefined()
+      expect(deployment({ tee }).tee).toEqual(tee)
+    },
+  )
+
   it.each([
     [{ mode: 'off' }],
     [{ mode: 'embassy', names: ['localhost'] }],
@@ -234,6 +242,16 @@ describe('sealed.json', () => {
     ['probes', [{ interval_ms: 999, targets: [] }]],
     ['runtime_dir', ['']],
     ['state_dir', ['', 1]],
+    [
+      'tee',
+      [
+        null,
+        {},
+        { directory: '' },
+        { directory: '/a', event_log: '' },
+        { directory: '/a', kind: 'tdx' },
+      ],
+    ],
     [
       'tpm',
       [

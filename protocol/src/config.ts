@@ -96,6 +96,15 @@ export const deploymentSchema = v.strictObject({
   }),
   runtime_dir: path,
   state_dir: path,
+  /** Where the processor is asked for its report, once a boot; absent where it makes none. */
+  tee: v.exactOptional(
+    v.strictObject({
+      /** `/sys/kernel/config/tsm/report`. */
+      directory: path,
+      /** TDX: `/sys/firmware/acpi/tables/data/CCEL`. */
+      event_log: v.exactOptional(path),
+    }),
+  ),
   tpm: v.strictObject({
     /** PEM file with the certificates above the attestation key's, root last. */
     chain: path,

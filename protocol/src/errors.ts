@@ -55,6 +55,7 @@ export const CODES = {
   // the trusted side itself
   'seal.failed': 'stop',
   'tpm.failed': 'stop',
+  'tee.failed': 'stop',
   'state.rollback': 'stop',
   'boot.key_lost': 'stop',
   'config.invalid': 'stop',

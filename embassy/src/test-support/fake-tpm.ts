@@ -1,6 +1,6 @@
 // A TPM that keeps what the ledger needs of one, and can be told to fail at its k-th call. For tests of what stands
 // above the interface; the real one is tested against a software TPM.
-import { SealedError } from '@sealed/protocol'
+import { type Bytes, SealedError, sha256 } from '@sealed/protocol'
 import type { Tpm } from '../tpm/index.ts'
 
 const RESET_COUNT = 5
@@ -36,6 +36,7 @@ export class FakeTpm implements Tpm {
   /** Counts down; the call at which it is zero fails. */
   failAt = Number.POSITIVE_INFINITY
   value: bigint | undefined
+  readonly pcrs = new Map<number, Bytes>()
   /** What a call waits for, where a test wants to hold one. */
   gate: Promise<void> = Promise.resolve()
 
@@ -44,6 +45,8 @@ export class FakeTpm implements Tpm {
     if (this.failAt-- === 0) throw new SealedError('tpm.failed', 'told to fail')
     return act()
   }
+
+  #pcr = (index: number): Bytes => this.pcrs.get(index) ?? new Uint8Array(32)
 
   quote(extraData: Uint8Array) {
     return this.#call(() => {
@@ -71,8 +74,11 @@ export class FakeTpm implements Tpm {
   clock = () =>
     this.#call(() => ({ clockMs: 0n, resetCount: this.resetCount, restartCount: 0, safe: true }))
   readPcrs = (pcrs: readonly number[]) =>
-    this.#call(() => new Map(pcrs.map((index) => [index, new Uint8Array(32)])))
-  extend = () => this.#call(() => {})
+    this.#call(() => new Map(pcrs.map((index) => [index, this.#pcr(index)])))
+  extend = async (index: number, digest: Uint8Array) => {
+    const value = await sha256(this.#pcr(index), digest)
+    await this.#call(() => this.pcrs.set(index, value))
+  }
   extendNv = () => this.#call(() => {})
   readNv = () => this.#call(() => new Uint8Array(32))
   defineExtendNv = () => this.#call(() => {})
