@@ -13,8 +13,8 @@ const INSTANCE = {
   zone: 'europe-west4-a',
   region: 'europe-west4',
   project: 'sealed-project',
-  project_number: '117478743145',
-  id: '5780156274199835632',
+  project_number: '10995116278',
+  id: '1311768467463790320',
   name: 'sealed-1',
 }
 
@@ -173,7 +173,7 @@ describe('GCE’s PCR 0', () => {
 })
 
 function parts(): Bytes[] {
-  const number = integer(0x1b, 0x5a, 0x47, 0x5c, 0x69)
+  const number = integer(0x02, 0x8f, 0x5c, 0x28, 0xf6)
   return [derText('europe-west4-a'), number, derText('sealed-project'), number, derText('sealed-1')]
 }
 function production(): Bytes {
