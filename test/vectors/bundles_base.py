@@ -7,7 +7,8 @@ from world import NOW_MS, Boot, Session, policy
 
 ALL = [f"{kind}.{name}" for kind, names in CHECKS.items() for name in names.split()]
 USUAL = [
-    *(f"document.{name}" for name in ("instance", "pcr_reference", "event_log", "boot_application", "tee_report")),
+    *(f"document.{name}" for name in ("instance", "pcr_reference", "event_log", "boot_application")),
+    *(each for each in ALL if each.startswith("document.tee_")),
     "document.challenge", "receipt.fork",
 ]
 

@@ -196,7 +196,7 @@ def _images(j):
             *strict(image(j.boot, *rows)), document=j.boot.document(event_log=base64url(logs.log(logs.events()))),
             unskipped=[LOG],
         )
-    for kind in ("sev-snp", "tdx"):
+    for kind in ("tee", "sev-snp", "tdx"):
         j.incomplete(f"a policy that wants evidence of kind {kind}", "none", put("policy", "evidence", value=["tpm", kind]))
     j.incomplete(
         "a policy that wants the event log, and names no image", "none",

@@ -4,7 +4,7 @@ import re
 
 from .encodings import Refused, ensure
 from .shapes import (
-    Maybe, big, boolean, by, digest, encoded, exactly, ident, integer, listing, name, pattern, record, text, word,
+    Maybe, big, boolean, by, digest, encoded, exactly, hexed, ident, integer, listing, name, pattern, record, text, word,
 )
 
 METERING = word("required", "optional")
@@ -151,8 +151,24 @@ reading = record(
 )
 names = listing(text(64), 1)
 witness = record(name=pattern(r"[!-*,-~]{1,128}"), public_key=exactly(32))
+measurements = listing(hexed(48), 1)
+level = Maybe(integer(0, 255))
+tee = record(
+    snp=Maybe(
+        record(
+            allow_smt=Maybe(boolean), measurements=Maybe(measurements), roots=Maybe(listing(digest, 1)),
+            min_tcb=Maybe(record(bootloader=level, fmc=level, microcode=level, snp=level, tee=level)),
+        )
+    ),
+    tdx=Maybe(
+        record(
+            mr_seam=Maybe(measurements), mrtd=Maybe(measurements), roots=Maybe(listing(digest, 1)),
+            rtmrs=Maybe(listing(record(digests=measurements, index=integer(0, 3)), 1)),
+        )
+    ),
+)
 _policy = record(
-    ak_roots=listing(digest, 1), authorities=listing(ident), evidence=listing(word("tpm", "event-log", "sev-snp", "tdx")),
+    ak_roots=listing(digest, 1), authorities=listing(ident), evidence=listing(word("tpm", "event-log", "tee", "sev-snp", "tdx")),
     images=listing(
         record(
             name=text(64), pcrs=listing(record(digests=listing(digest, 1), index=integer(0, 23)), 1),
@@ -161,7 +177,7 @@ _policy = record(
     ),
     instances=Maybe(record(projects=Maybe(names), zones=Maybe(names))),
     max_age_ms=Maybe(integer(1)), metering=METERING, name=text(64), seal_policies=listing(SEAL_POLICY, 1),
-    version=VERSION, witnesses=Maybe(record(keys=listing(witness, 0, 16), quorum=integer(0, 16))),
+    tee=Maybe(tee), version=VERSION, witnesses=Maybe(record(keys=listing(witness, 0, 16), quorum=integer(0, 16))),
     workloads=listing(digest),
 )
 
