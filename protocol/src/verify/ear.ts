@@ -178,13 +178,14 @@ function vectorOf(checks: readonly CheckEntry[]): Appraisal['ear_trustworthiness
 
 /** What the evidence says of itself, where it could be read; it stands whatever the appraisal. */
 function attesterClaims({ claims }: Verdict, of: Submodule): Appraisal['ear_attester_claims'] {
-  const { firmware, image, instance, workload, ...session } = claims
+  const { firmware, image, instance, tee, workload, ...session } = claims
   const machine = {
     ...(firmware && { firmware }),
     ...(image && { image }),
     ...(instance && { instance }),
   }
   if (of === 'tpm') return Object.keys(machine).length > 0 ? machine : undefined
+  if (of === 'tee') return tee && { tee }
   if (of === 'workload') return workload === undefined ? undefined : { workload }
   return of === 'receipt' && session.session !== undefined ? session : undefined
 }

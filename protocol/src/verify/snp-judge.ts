@@ -24,6 +24,7 @@ export function openSnp(record: TeeReport, policy: Policy, now: number): TeeJudg
   return {
     form: `SEV-SNP report, version ${report.version}`,
     reportData: report.reportData,
+    measurement: report.measurement,
     tcbIsJudged: true,
     hasReferences: accepted.measurements !== undefined,
     async chain() {

@@ -42,6 +42,7 @@ export function openTdx(record: TeeReport, policy: Policy, now: number): TeeJudg
   return {
     form: `TDX quote, version ${quote.version}`,
     reportData: quote.body.reportData,
+    measurement: quote.body.mrTd,
     tcbIsJudged: false,
     hasReferences: (accepted.mrtd ?? accepted.mr_seam ?? accepted.rtmrs) !== undefined,
     async chain() {

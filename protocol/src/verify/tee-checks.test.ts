@@ -4,7 +4,7 @@ import type { CheckId } from './checks.ts'
 import { failures } from './test-scene.ts'
 import { makeSnp } from './test-snp.ts'
 import { makeTdx } from './test-tdx.ts'
-import { entry, MRTD, TEE, TeeScene } from './test-tee-scene.ts'
+import { entry, MEASUREMENT, MRTD, TEE, TeeScene } from './test-tee-scene.ts'
 
 let scene: TeeScene
 beforeAll(async () => {
@@ -54,6 +54,19 @@ describe('reference values', () => {
     const tee = { snp: { roots: [root] }, tdx: { mrtd: [MRTD] } }
     const verdict = await scene.judge(record, { evidence: ['tpm', 'tee'], tee })
     expect(verdict.outcome).toBe('incomplete')
+  })
+})
+
+describe('what a verdict claims of the processor', () => {
+  it('is its kind, and what was launched', async () => {
+    expect((await scene.snp()).claims.tee).toEqual({ kind: 'sev-snp', measurement: MEASUREMENT })
+    expect((await scene.tdx()).claims.tee).toEqual({ kind: 'tdx', measurement: MRTD })
+  })
+
+  it('is nothing where it is another’s, or none', async () => {
+    const other = { data: new Uint8Array(64) }
+    expect((await scene.snp({}, other)).claims.tee).toBeUndefined()
+    expect((await scene.bare({})).claims.tee).toBeUndefined()
   })
 })
 

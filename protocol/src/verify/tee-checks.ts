@@ -1,13 +1,14 @@
 // The checks of TEE evidence, whatever its kind: that hardware the policy trusts vouches for these keys. Skipped only
 // where a document has none.
-import type { AttestationDocument, TeeReport } from '../attestation.ts'
-import { type Bytes, equal, fromBase64url } from '../bytes.ts'
+import type { TeeReport } from '../attestation.ts'
+import { equal, fromBase64url, toHex } from '../bytes.ts'
 import type { Policy } from '../policy.ts'
 import { reportData } from '../tee/report-data.ts'
 import { type CheckId, type Checks, ensure, needs, Skip } from './checks.ts'
 import { openSnp } from './snp-judge.ts'
 import { openTdx } from './tdx-judge.ts'
 import type { TeeJudge } from './tee-judge.ts'
+import type { DocumentFacts } from './verify-document.ts'
 
 const ALWAYS: readonly CheckId[] = [
   'document.tee_form',
@@ -22,7 +23,7 @@ const EVENT_LOG: CheckId = 'document.tee_event_log'
 
 export async function checkTee(
   checks: Checks,
-  { document, k }: { document: AttestationDocument; k: Bytes },
+  { claims, document, k }: DocumentFacts,
   policy: Policy,
   now: number,
 ): Promise<void> {
@@ -52,6 +53,7 @@ export async function checkTee(
       equal(judge().reportData, expected),
       'REPORT_DATA is not that of this attestation key and key set',
     )
+    claims.tee = { kind: record.kind, measurement: toHex(judge().measurement) }
     return 'bound to attestation key and key set'
   })
   await checks.run('document.tee_tcb', opened?.tcbIsJudged ?? true, () => judge().tcb())

@@ -7,6 +7,8 @@ export interface TeeJudge {
   readonly form: string
   /** What the report was asked to carry. */
   readonly reportData: Bytes
+  /** What was launched: MEASUREMENT or MRTD. */
+  readonly measurement: Bytes
   /** Whether patch levels are judged offline. */
   readonly tcbIsJudged: boolean
   /** Whether the policy names reference values of this kind. */

@@ -1,5 +1,5 @@
 // Verifies an attestation document: that a TPM which the policy trusts vouches for these keys and this configuration.
-import type { AttestationAnswer, AttestationDocument } from '../attestation.ts'
+import type { AttestationAnswer, AttestationDocument, TeeReport } from '../attestation.ts'
 import { attestationDocumentSchema, documentDigest, pcrMap } from '../attestation.ts'
 import { type Bytes, equal, fromBase64url, fromHex, sha256 } from '../bytes.ts'
 import { canonicalBytes } from '../json.ts'
@@ -34,6 +34,8 @@ export interface MachineClaims {
   firmware?: GceFirmware
   /** The image booted, as the policy names it. */
   image?: { name: string; version: string }
+  /** The processor's report, and the measurement of what was launched. */
+  tee?: { kind: TeeReport['kind']; measurement: string }
 }
 
 export interface DocumentInput {
