@@ -33,6 +33,7 @@ export * from './verify/ak-chain.ts'
 export * from './verify/checks.ts'
 export * from './verify/ear.ts'
 export * from './verify/known-document.ts'
+export * from './verify/policy-draft.ts'
 export * from './verify/quote-checks.ts'
 export type { DocumentInput } from './verify/verify-document.ts'
 export {

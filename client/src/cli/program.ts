@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { attestationCommand } from './commands/attestation.ts'
 import { authorityNewCommand, keyNewCommand } from './commands/keys.ts'
+import { policyCheckCommand, policyInitCommand } from './commands/policy.ts'
 import { readCommand } from './commands/read.ts'
 import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
 import { verifyCommand } from './commands/verify.ts'
@@ -58,12 +59,25 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .option('--response <file>', 'the answer’s body exactly as received; needs --salt')
     .option('--salt <base64url>', 'the session’s salt (header sealed-salt of a plain answer)')
     .option('--nonce <nonce>', 'nonce sent on the plain door')
+    .option('--proof <file>', 'C2SP tlog-proof of the receipt’s leaf, with witnesses’ signatures')
     .addOption(policy())
     .action(run(verifyCommand))
   gateway(program.command('attestation'))
     .description('fetch and judge a fresh attestation document')
     .option('--out <file>', 'keep the document')
     .action(run(attestationCommand))
+  const policies = program.command('policy').description('policies: what a verifier insists on')
+  withJson(policies.command('init'))
+    .description(
+      'write the values that a running gateway states, for you to review; verifies nothing',
+    )
+    .option('--url <url>', `gateway (else SEALED_URL, else ${DEFAULT_URL})`)
+    .option('--name <name>', 'name of the policy (the gateway’s host without it)')
+    .option('--out <file>', 'a new file; standard output without it')
+    .action(run(policyInitCommand))
+  withJson(policies.command('check <file>'))
+    .description('say in words what a policy asks for and leaves open; fails when it is none')
+    .action(run(policyCheckCommand))
   withJson(program.command('authority').description('authority keys').command('new <name>'))
     .description('make an authority key and print its entry for sealed.json')
     .requiredOption('--out <file>', 'where the private key goes (made with mode 0600)')

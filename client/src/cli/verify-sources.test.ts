@@ -175,6 +175,7 @@ describe('a mistake', () => {
     [['verify', 'kept', '--document', 'nowhere'], 'cannot read the document'],
     [['verify', 'kept', '--response', 'nowhere'], 'cannot read the response'],
     [['verify', 'kept', '--policy', 'nowhere'], 'there is no file'],
+    [['verify', 'kept', '--policy', 'policy.json', '--proof', 'nowhere'], 'cannot read the proof'],
   ])('such as sealed %j ends with 2 and says so', async (argv, words) => {
     const { err, exit, out } = await cli.run(argv)
     expect([exit, err + out]).toEqual([2, expect.stringContaining(words)])

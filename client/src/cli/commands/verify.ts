@@ -29,6 +29,7 @@ export interface VerifyFlags {
   json?: boolean
   nonce?: string
   policy?: string
+  proof?: string
   request?: string
   response?: string
   salt?: string
@@ -157,6 +158,7 @@ async function receiptInput(
     ...(output && { output }),
     ...(salt !== undefined && { salt: parseSalt(salt) }),
     ...(flags.nonce !== undefined && { nonce: flags.nonce }),
+    ...(flags.proof !== undefined && { proof: await readText(io, flags.proof, 'proof') }),
   }
 }
 
@@ -190,6 +192,15 @@ async function readInput(io: Io, path: string, what: string): Promise<Bytes> {
     return new Uint8Array(await readFile(resolve(io.cwd, path)))
   } catch (cause) {
     throw new UsageError(`cannot read the ${what}: ${(cause as Error).message}`, what)
+  }
+}
+
+async function readText(io: Io, path: string, what: string): Promise<string> {
+  const bytes = await readInput(io, path, what)
+  try {
+    return fromUtf8(bytes)
+  } catch {
+    throw new UsageError(`the ${what} is not text`, what)
   }
 }
 
