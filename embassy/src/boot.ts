@@ -36,7 +36,7 @@ import { carriedBy, type Tee } from './attestation/tee.ts'
 import type { KeyDirectory } from './keys/key-files.ts'
 import { generateLedgerKey, type LedgerKey, ledgerKey } from './keys/ledger-key.ts'
 import { TransportKeys } from './keys/transport-keys.ts'
-import type { Boot } from './store/operations.ts'
+import type { Boot } from './store/step.ts'
 import type { Tpm } from './tpm/index.ts'
 
 export interface BootDeps {

@@ -38,6 +38,8 @@ export const RELAY_UID = 64103
 const RELAY_PORTS = [61_000, 61_999] as const
 /** Where workloads that drive the protocol themselves would find the embassy. */
 const EMBASSY_PORT = 7100
+/** How often the TPM's counter and chain are held against the database between sessions. */
+const CHECK_MS = 30_000
 
 export interface Embassy {
   stop(): Promise<void>
@@ -109,7 +111,7 @@ async function start(
   })
   await ledger.start()
   witnesses.notify()
-  cleanup.push(async () => ledger.stop())
+  cleanup.push(() => ledger.stop())
   const seal = createSeal({
     id,
     relayPorts: RELAY_PORTS,
@@ -201,6 +203,11 @@ async function start(
   }
   cleanup.push(() => sessions.abortAll('embassy.restarted'))
 
+  const holding = setInterval(
+    () =>
+      void ledger.check().catch((error: Error) => log('the TPM fails', { error: error.message })),
+    CHECK_MS,
+  )
   const rotation = setInterval(async () => {
     if (!(await boot.transportKeys.refresh())) return
     attested = await attest(boot, bootDeps)
@@ -209,13 +216,20 @@ async function start(
   }, 60_000)
   const pruning = setInterval(() => void store.run('pruneNonces', undefined), 300_000)
   cleanup.push(async () => {
+    clearInterval(holding)
     clearInterval(rotation)
     clearInterval(pruning)
   })
   const challenges = new Challenges(tpm, boot.keySetDigest)
   const status = () => statusOf(workloads, fleets, ledger.able)
-  const document = () => attested.document
-  const app = gatewayApp({ document, challenges, store, status, origin })
+  const app = gatewayApp({
+    document: () => attested.document,
+    challenges,
+    store,
+    ledger,
+    status,
+    origin,
+  })
   const gatewayServer = await listen(app, join(runtime, 'embassy', 'gateway.sock'), GATEWAY_GID)
   cleanup.push(() => gatewayServer.close())
 }

@@ -1,3 +1,6 @@
+// Mutants: without comparing the chain in #settle, a database from before a begun session is taken; without `dropped`, an
+// opening that the TPM never took stays open; without `check`, a moved counter or chain goes unnoticed until a restart.
+import { readFile, writeFile } from 'node:fs/promises'
 import {
   canonicalBytes,
   decodeReceipt,
@@ -83,7 +86,7 @@ describe('a TPM that fails', () => {
       world.tpm.failAt = Number.POSITIVE_INFINITY
       // The next checkpoint proves the leaf that was left.
       await world.use([0, 1])
-      await proven((await world.store.run('receipt', id))!)
+      await proven((await world.ledger.receipt(id))!)
       expect(await world.meter(`${A}/x`)).toBe((k + 1) * 1_000_000)
     }
     expect(world.fatal).toEqual([])
@@ -98,13 +101,28 @@ describe('a TPM that fails', () => {
     expect(world.fatal.map(({ code }) => code)).toEqual(['boot.key_lost'])
   })
 
-  test('whose counter jumps ends everything', async () => {
+  test.each([
+    ['counter', () => world.tpm.counter.increment()],
+    ['chain', () => world.tpm.extendNv(0, new Uint8Array(32))],
+  ])('whose %s is moved by somebody else ends everything', async (_, move) => {
     await world.ledger.start()
-    world.tpm.value! += 3n
-    await expect(world.use([1, 0])).rejects.toThrow(
-      expect.objectContaining({ code: 'state.rollback' }),
-    )
+    await world.use([1, 0])
+    await world.ledger.check()
+    expect(world.fatal).toEqual([])
+    await move()
+    await world.ledger.check()
     expect(world.fatal.map(({ code }) => code)).toEqual(['state.rollback'])
+  })
+
+  test('before an opening is in its chain: nothing is revealed and nothing stays open', async () => {
+    await world.ledger.start()
+    world.tpm.failAt = 0
+    await expect(world.open()).rejects.toThrow(
+      expect.objectContaining({ code: 'embassy.unavailable' }),
+    )
+    world.tpm.failAt = Number.POSITIVE_INFINITY
+    await world.use([1, 0])
+    expect(await world.store.run('openSessions', undefined)).toEqual([])
   })
 })
 
@@ -120,7 +138,7 @@ describe('starting again', () => {
     world.tpm.failAt = Number.POSITIVE_INFINITY
     await world.restart()
     await world.ledger.start()
-    await proven((await world.store.run('receipt', id))!)
+    await proven((await world.ledger.receipt(id))!)
   })
 
   test('rolls an intent forward that the TPM had not counted', async () => {
@@ -152,26 +170,49 @@ describe('starting again', () => {
     await expect(world.ledger.start()).rejects.toThrow(rollback)
   })
 
+  test('is refused with a database from before a session that was only begun', async () => {
+    await world.ledger.start()
+    await world.stop()
+    const before = await readFile(world.path)
+    await world.restart()
+    await world.ledger.start()
+    await world.open()
+    await world.stop()
+    await writeFile(world.path, before)
+    await world.restart()
+    await expect(world.ledger.start()).rejects.toThrow(rollback)
+  })
+
+  test('rolls a begun session forward that the TPM had not taken', async () => {
+    await world.ledger.start()
+    world.tpm.failAt = 0
+    await expect(world.open()).rejects.toThrow()
+    world.tpm.failAt = Number.POSITIVE_INFINITY
+    await world.restart()
+    await world.ledger.start()
+    await proven((await world.use([1, 0])).receipt)
+  })
+
   test('is refused when meters were edited behind its back', async () => {
     await world.ledger.start()
     await world.use([1, 0], `${A}/x`)
     await world.use([1, 0])
-    await world.store.close()
+    await world.stop()
     const db = new Sqlite(world.path)
     db.prepare('UPDATE meters SET millionths = 0').run()
     db.close()
-    await world.restart().catch(() => {})
+    await world.restart()
     await expect(world.ledger.start()).rejects.toThrow(rollback)
   })
 
   test('is refused when a signature was edited behind its back', async () => {
     await world.ledger.start()
     await world.use([1, 0], `${A}/x`)
-    await world.store.close()
+    await world.stop()
     const db = new Sqlite(world.path)
     db.prepare('UPDATE signatures SET vector = ?').run(Buffer.alloc(8))
     db.close()
-    await world.restart().catch(() => {})
+    await world.restart()
     await expect(world.ledger.start()).rejects.toThrow(rollback)
   })
 })

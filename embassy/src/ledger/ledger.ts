@@ -1,9 +1,12 @@
-// The ledger: closes sessions into the log and returns their receipts. Whatever finishes while one checkpoint is under
-// way shares the next: one transaction, one counter step, one signature and one quote for all of them.
-// Order (SPEC.md, "Checkpoint"): intent on disk, NV counter, signature, quote, answer.
+// The ledger: begins sessions, closes them into the log and returns their receipts. Whatever comes while one step is
+// under way shares the next: one transaction and one link of the TPM's hash chain for all that begins and ends, one
+// counter step, one signature and one quote for all that ends.
+// Order (SPEC.md, "Checkpoint"): intent on disk, NV chain, NV counter, signature, quote, answer. No key is revealed
+// before its session's opening is in the chain: no restored disk can undo a use.
 import {
   type Code,
   encodeReceipt,
+  equal,
   parseAttest,
   QUOTED_PCRS,
   quoteBinding,
@@ -17,12 +20,13 @@ import {
   utf8,
 } from '@sealed/protocol'
 import type { LedgerKey } from '../keys/ledger-key.ts'
-import type { Boot, Closing } from '../store/operations.ts'
+import type { Boot, Closing, Kept, Opening, Stepped } from '../store/step.ts'
 import type { Store } from '../store/store.ts'
 import type { Tpm } from '../tpm/index.ts'
 
-/** NV index of the counter that binds the database to this TPM. */
+/** NV indices of the counter and of the chain that bind the database to this TPM. */
 export const COUNTER_INDEX = 0x01500018
+export const CHAIN_INDEX = 0x01500019
 
 export interface ClosedSession {
   receipt: string
@@ -30,7 +34,12 @@ export interface ClosedSession {
   reading?: string
 }
 
-interface Waiting {
+interface Begin {
+  opening: Opening
+  resolve(): void
+  reject(error: Error): void
+}
+interface End {
   closing: Closing
   /** Called when the leaf is on disk, before the quote: the time to let go of the seal. */
   durable: () => void
@@ -51,15 +60,24 @@ export interface LedgerDeps {
 }
 
 const RETRY_MS = 1_000
+/** Receipts are written with the next step, or after this long without one. */
+const KEEP_MS = 50
 
 export class Ledger {
   readonly #deps: LedgerDeps
-  #waiting: Waiting[] = []
+  #begins: Begin[] = []
+  #ends: End[] = []
   #working = false
-  /** Whether the last checkpoint's intent may be ahead of the TPM. */
+  /** Whether the last step's intent may be ahead of the TPM. */
   #unsettled = false
+  /** Whether leaves are on disk for which no receipt could be made. */
+  #behind = false
+  /** Receipts that were given out and are not on disk yet, and openings to be forgotten there. */
+  #kept: Kept[] = []
+  #dropped: string[] = []
+  #keeping: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
-  /** Why the last checkpoint could not be made. */
+  /** Why the last step failed. */
   #failure: Error | undefined
 
   constructor(deps: LedgerDeps) {
@@ -67,116 +85,185 @@ export class Ledger {
   }
 
   /**
-   * Opens this boot's log, holds the database against the TPM's counter, and proves what was left unproven; a log is
-   * never without a checkpoint. A cut
-   * between intent and increment rolls forward; anything else is `state.rollback`, and nothing is served.
+   * Opens this boot's log, holds the database against the TPM's chain and counter, and proves what was left unproven; a
+   * log is never without a checkpoint. A cut between intent and TPM rolls forward; anything else is `state.rollback`, and
+   * nothing is served.
    */
   async start(): Promise<void> {
     const { store, tpm, boot, keySetDigest } = this.#deps
     await store.run('openLog', { origin: boot.origin, keySet: toHex(keySetDigest) })
-    if ((await store.runLazy('counter', undefined)) === undefined) {
+    if ((await store.runLazy('anchors', undefined)) === undefined) {
       const counting = await tpm.counter.read(COUNTER_INDEX).catch(() => undefined)
-      if (counting !== undefined && !(await store.runLazy('counterIntended', undefined)))
+      if (counting !== undefined && !(await store.runLazy('anchorsIntended', undefined)))
         throw rollback('the database is new, the TPM counts for an older one')
-      await store.run('intendCounter', undefined)
+      await store.run('intendAnchors', undefined)
       await tpm.counter.define(COUNTER_INDEX)
-      await store.run('setCounter', await tpm.counter.read(COUNTER_INDEX))
+      await tpm.defineExtendNv(CHAIN_INDEX)
+      const [counter, chain] = [
+        await tpm.counter.read(COUNTER_INDEX),
+        await tpm.readNv(CHAIN_INDEX),
+      ]
+      await store.run('beginAnchors', { counter, chain })
     }
     await this.#settle()
     const begun = await store.runLazy('newestCheckpoint', boot.origin)
-    if (!begun || (await store.runLazy('unproven', undefined))) await this.#checkpoint([])
+    if (!begun || (await store.runLazy('unproven', undefined))) {
+      this.#behind = true
+      await this.#step([], [])
+      await this.written()
+    }
+  }
+
+  /** Begins one session: resolves when its opening is on disk and in the TPM's chain. */
+  open(opening: Opening): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#begins.push({ opening, resolve, reject })
+      void this.#work()
+    })
   }
 
   /** Closes one session; resolves with its receipt. */
-  close(closing: Closing, durable: Waiting['durable'] = () => {}): Promise<ClosedSession> {
+  close(closing: Closing, durable: End['durable'] = () => {}): Promise<ClosedSession> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ closing, durable, resolve, reject })
+      this.#ends.push({ closing, durable, resolve, reject })
       void this.#work()
     })
+  }
+
+  /** The receipt of a session that has ended here. */
+  async receipt(session: string): Promise<string | undefined> {
+    for (const { receipts } of this.#kept)
+      for (const one of receipts) if (one.session === session) return one.receipt
+    return this.#deps.store.runLazy('receipt', session)
   }
 
   get able(): boolean {
     return this.#failure === undefined
   }
 
-  /** Throws `embassy.unavailable` while no checkpoint can be made: what cannot be proven is not begun. */
+  /** Throws `embassy.unavailable` while no step can be made: what cannot be proven is not begun. */
   ensureAble(): void {
-    if (this.#failure)
-      throw new SessionFailure(
-        'embassy.unavailable',
-        'the log cannot be proven at the moment, so nothing was revealed: try again later',
-        { cause: this.#failure, retryAfterMs: RETRY_MS },
-      )
+    if (this.#failure) throw unable(this.#failure)
   }
 
-  stop(): void {
+  /** Holds the TPM against the database between two steps: found is whoever else moved either, or put it back. */
+  async check(): Promise<void> {
+    if (this.#working || this.#unsettled || this.#failure) return
+    this.#working = true
+    try {
+      const { store, tpm } = this.#deps
+      const { chain, counter } = (await store.runLazy('anchors', undefined))!
+      const linked = await tpm.readNv(CHAIN_INDEX)
+      const counted = await tpm.counter.read(COUNTER_INDEX)
+      if (!equal(linked, chain) || counted !== counter)
+        this.#deps.onFatal(rollback('counter or chain in the TPM moved while nobody here moved it'))
+    } finally {
+      this.#working = false
+      void this.#work()
+    }
+  }
+
+  /** Writes what waits to be written. */
+  async stop(): Promise<void> {
     clearTimeout(this.#retry)
+    await this.written()
   }
 
   async #work(): Promise<void> {
     if (this.#working) return
     this.#working = true
-    while (this.#waiting.length > 0) await this.#attempt(this.#waiting.splice(0))
+    while (this.#begins.length > 0 || this.#ends.length > 0)
+      await this.#attempt(this.#begins.splice(0), this.#ends.splice(0))
     this.#working = false
   }
 
-  async #attempt(batch: Waiting[]): Promise<void> {
+  async #attempt(begins: Begin[], ends: End[]): Promise<void> {
     try {
       if (this.#unsettled) await this.#settle()
-      await this.#checkpoint(batch)
+      await this.#step(begins, ends)
       this.#failure = undefined
     } catch (error) {
       this.#failure = error as Error
-      for (const { reject } of batch) reject(error as Error)
+      for (const { reject } of ends) reject(error as Error)
+      const full = error instanceof SealedError && error.code === 'disk.full'
+      for (const { opening, reject } of begins) {
+        // It may be on disk: nothing was revealed, so nothing shall be found of it.
+        this.#dropped.push(opening.id)
+        reject(full ? error : unable(error as Error))
+      }
       const fatal =
         error instanceof SealedError &&
         (error.code === 'state.rollback' || error.code === 'boot.key_lost')
       if (fatal) this.#deps.onFatal(error)
-      else this.#proveLater()
+      else this.#tryLater()
     }
   }
 
   /** Leaves that are on disk get their receipts as soon as the TPM is able again. */
-  #proveLater(): void {
+  #tryLater(): void {
     clearTimeout(this.#retry)
     this.#retry = setTimeout(async () => {
       if (this.#working) return
       this.#working = true
-      await this.#attempt([])
+      await this.#attempt([], [])
       this.#working = false
       void this.#work()
     }, RETRY_MS)
   }
 
-  /** Brings the TPM's counter to the database's, by one step at most. */
+  /** Brings the TPM's chain and counter to the database's, by one step at most. */
   async #settle(): Promise<void> {
     const { store, tpm } = this.#deps
-    const counter = await store.runLazy('counter', undefined)
-    const now = await tpm.counter.read(COUNTER_INDEX)
-    if (now === counter! - 1n) await tpm.counter.increment(COUNTER_INDEX)
-    else if (now !== counter) throw rollback(`the database is at ${counter}, the TPM at ${now}`)
+    const { chain, before, link, counter } = (await store.runLazy('anchors', undefined))!
+    const linked = await tpm.readNv(CHAIN_INDEX)
+    if (!equal(linked, chain)) {
+      if (link.length === 0 || !equal(linked, before))
+        throw rollback('the TPM’s chain is not at the database’s last step or the one before it')
+      await tpm.extendNv(CHAIN_INDEX, link)
+    }
+    const counted = await tpm.counter.read(COUNTER_INDEX)
+    if (counted === counter - 1n) await tpm.counter.increment(COUNTER_INDEX)
+    else if (counted !== counter)
+      throw rollback(`the database is at ${counter}, the TPM at ${counted}`)
     this.#unsettled = false
   }
 
-  async #checkpoint(batch: Waiting[]): Promise<void> {
-    const { store, tpm, key, keySetDigest, boot } = this.#deps
-    const closings = batch.map(({ closing }) => closing)
-    const { body, counter, refused, readings, proofs } = await store.run('closeSessions', {
-      closings,
+  async #step(begins: Begin[], ends: End[]): Promise<void> {
+    const { store, tpm, boot } = this.#deps
+    const [kept, dropped] = [this.#kept, this.#dropped]
+    const stepped = await store.run('step', {
       boot,
+      openings: begins.map(({ opening }) => opening),
+      closings: ends.map(({ closing }) => closing),
+      checkpoint: ends.length > 0 || this.#behind,
+      kept,
+      dropped,
     })
+    this.#kept = this.#kept.filter((batch) => !kept.includes(batch))
+    this.#dropped = this.#dropped.filter((id) => !dropped.includes(id))
+    if (kept.length > 0) this.#deps.onCheckpoint?.()
+    const begun = begins.filter(({ opening, reject }) => accepted(stepped, opening.id, reject))
+    const ended = ends.filter(({ closing, reject }) => accepted(stepped, closing.session, reject))
+    for (const { durable } of ended) durable()
+    const { link, checkpoint } = stepped
+    if (!link) return
     this.#unsettled = true
-    const accepted = batch.filter(({ closing, durable, reject }) => {
-      const failure = refused[closing.session]
-      const error = failure && new SealedError(failure.code as Code, failure.message)
-      if (error) reject(error)
-      else durable()
-      return !error
-    })
-    await tpm.counter.increment(COUNTER_INDEX)
-    const stepped = await tpm.counter.read(COUNTER_INDEX)
-    if (stepped !== counter) throw rollback(`the checkpoint says ${counter}, the TPM ${stepped}`)
+    this.#behind = checkpoint !== undefined
+    await tpm.extendNv(CHAIN_INDEX, link)
+    if (checkpoint) await tpm.counter.increment(COUNTER_INDEX)
     this.#unsettled = false
+    for (const { resolve } of begun) resolve()
+    begins.length = 0
+    if (checkpoint) await this.#prove(checkpoint, ended, stepped.readings)
+  }
+
+  /** Signs and quotes a checkpoint that disk and TPM have counted, and gives out its receipts. */
+  async #prove(
+    { body, proofs }: NonNullable<Stepped['checkpoint']>,
+    ended: readonly End[],
+    readings: Stepped['readings'],
+  ): Promise<void> {
+    const { tpm, key, keySetDigest, boot } = this.#deps
     const extraData = await quoteBinding('checkpoint', keySetDigest, await sha256(utf8(body)))
     const [note, { attest, signature }] = await Promise.all([
       signNote(body, boot.origin, key.publicKey, key.sign),
@@ -193,9 +280,11 @@ export class Ledger {
       index,
       receipt: encodeReceipt({ checkpoint: note, document, index, leaf, path, quote, version: 1 }),
     }))
-    await store.runLazy('keepReceipts', { note, receipts })
-    this.#deps.onCheckpoint?.()
-    for (const { closing, resolve } of accepted) {
+    this.#behind = false
+    this.#kept.push({ note, receipts })
+    clearTimeout(this.#keeping)
+    this.#keeping = setTimeout(() => void this.written().catch(() => {}), KEEP_MS)
+    for (const { closing, resolve } of ended) {
       const at = proofs.findIndex(({ session }) => session === closing.session)
       const reading = readings[closing.session]
       resolve({
@@ -205,7 +294,35 @@ export class Ledger {
       })
     }
   }
+
+  /**
+   * Resolves when what was given out is in the database, from which log and proofs are served. A receipt need not wait
+   * for that: one lost before it is made again at the next start.
+   */
+  async written(): Promise<void> {
+    clearTimeout(this.#keeping)
+    if (this.#kept.length === 0) return
+    for (const batch of [...this.#kept]) {
+      await this.#deps.store.runLazy('keepReceipts', batch)
+      this.#kept = this.#kept.filter((other) => other !== batch)
+    }
+    this.#deps.onCheckpoint?.()
+  }
 }
+
+/** Whether a step took this session in; one that was refused is told why. */
+function accepted({ refused }: Stepped, session: string, reject: (error: Error) => void): boolean {
+  const failure = refused[session]
+  if (failure) reject(new SealedError(failure.code as Code, failure.message))
+  return !failure
+}
+
+const unable = (cause: Error): SessionFailure =>
+  new SessionFailure(
+    'embassy.unavailable',
+    'the log cannot be proven at the moment, so nothing was revealed: try again later',
+    { cause, retryAfterMs: RETRY_MS },
+  )
 
 const rollback = (what: string) =>
   new SealedError(

@@ -8,6 +8,7 @@ import {
 } from '@sealed/protocol'
 import { Hono } from 'hono'
 import type { Challenges } from '../attestation/challenges.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import type { Store } from '../store/store.ts'
 import { onError } from './errors.ts'
 import { type LogRoutesDeps, logRoutes } from './log-routes.ts'
@@ -16,6 +17,7 @@ export interface GatewayAppDeps extends LogRoutesDeps {
   document: () => AttestationDocument
   challenges: Challenges
   store: Store
+  ledger: Pick<Ledger, 'receipt' | 'written'>
   status: () => Status
 }
 
@@ -35,14 +37,19 @@ export function gatewayApp(deps: GatewayAppDeps): Hono {
     return c.body(document, 200, { 'content-type': 'application/json' })
   })
   app.get('/receipts/:id', async (c) => {
-    const receipt = await deps.store.runLazy('receipt', c.req.param('id'))
+    const receipt = await deps.ledger.receipt(c.req.param('id'))
     if (receipt === undefined) throw notFound('receipt')
     return c.text(receipt)
   })
   app.get('/receipts/:id/proof', async (c) => {
+    await deps.ledger.written()
     const proof = await deps.store.runLazy('proof', c.req.param('id'))
     if (proof === undefined) throw notFound('receipt')
     return c.text(proof)
+  })
+  app.use('/log/*', async (_, next) => {
+    await deps.ledger.written()
+    await next()
   })
   app.route('/log', logRoutes(deps))
   app.get('/status', (c) => c.json(deps.status()))

@@ -11,7 +11,8 @@ import {
 import { contentDigest } from '../digests.ts'
 import { ATTRIBUTION } from '../registry/attribution.ts'
 import type { Fleet } from '../replicas/fleet.ts'
-import { type Closing, extend, monoUs } from '../store/operations.ts'
+import { extend, monoUs } from '../store/stamp.ts'
+import type { Closing } from '../store/step.ts'
 import { type Observed, observe } from './observe.ts'
 import type { Session } from './session.ts'
 

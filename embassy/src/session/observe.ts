@@ -4,8 +4,8 @@ import { pool } from '../activations/pool.ts'
 import { parseHiddenStates } from '../activations/safetensors.ts'
 import { sweep } from '../activations/sweep.ts'
 import { saltedDigest } from '../digests.ts'
-import type { Draft } from '../store/operations.ts'
 import type { Observation } from '../store/registry-rows.ts'
+import type { Draft } from '../store/stamp.ts'
 
 export type Observed =
   | { kind: 'seen'; observation: Observation; statement: Draft }

@@ -3,7 +3,7 @@
 import type { Statement } from '@sealed/protocol'
 import type { Reading } from '../replicas/fleet.ts'
 import type { Replica } from '../replicas/replica.ts'
-import { extend } from '../store/operations.ts'
+import { extend } from '../store/stamp.ts'
 import type { MeasuredWorkload } from './admission.ts'
 import type { Session } from './session.ts'
 

@@ -7,7 +7,7 @@ import {
   type Statement,
 } from '@sealed/protocol'
 import type { Replica } from '../replicas/replica.ts'
-import type { Draft } from '../store/operations.ts'
+import type { Draft } from '../store/stamp.ts'
 import { type Effect, type Event, type State, transition } from './machine.ts'
 
 export type Door =

@@ -15,7 +15,8 @@ import {
 import { clear } from '../activations/sweep.ts'
 import type { ClosedSession, Ledger } from '../ledger/ledger.ts'
 import type { Fleet } from '../replicas/fleet.ts'
-import { type Closing, type Draft, extend, monoUs } from '../store/operations.ts'
+import { type Draft, extend, monoUs } from '../store/stamp.ts'
+import type { Closing } from '../store/step.ts'
 import { type AdmissionDeps, admit, encryptionHalf, signingHalf } from './admission.ts'
 import { judge, reasonOf } from './judge.ts'
 import { opening } from './opening.ts'
@@ -197,12 +198,7 @@ export class Sessions {
     this.#deps.ledger.ensureAble()
     const { id, nonce, statements } = session
     const once = nonce !== undefined && session.door.kind === 'envelope' ? { nonce } : {}
-    await this.#deps.store.run('openSession', {
-      id,
-      ...once,
-      statements,
-      document: this.#deps.document(),
-    })
+    await this.#deps.ledger.open({ id, ...once, statements, document: this.#deps.document() })
   }
 
   /** Nothing was revealed: the seal is let go again and no trace stays. */
@@ -362,7 +358,7 @@ export class Sessions {
   async #receiptOf(id: string): Promise<Ended | undefined> {
     const closing = await this.#closing.get(id)
     if (closing) return closing
-    const receipt = await this.#deps.store.runLazy('receipt', id)
+    const receipt = await this.#deps.ledger.receipt(id)
     return receipt === undefined ? undefined : { receipt }
   }
 

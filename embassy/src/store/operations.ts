@@ -2,21 +2,19 @@
 // plain data. A failing operation undoes itself alone.
 import { createHmac, hash } from 'node:crypto'
 import {
-  type Action,
   canonicalize,
   checkpointBody,
   type Leaf,
   SealedError,
   type SessionLeaf,
   type Statement,
-  type StatementType,
 } from '@sealed/protocol'
 import { append, inclusionPath, root } from '../ledger/tree.ts'
+import { type Anchors, beginAnchors, extendChain, raiseCounter, readAnchors } from './anchors.ts'
 import { LogRows } from './log-rows.ts'
 import {
   checkRegistry,
   cover,
-  type Observation,
   read,
   registryVersion,
   SignatureCache,
@@ -25,73 +23,8 @@ import {
   write,
 } from './registry-rows.ts'
 import { type Connection, getMeta, nodesOf, Statements, setMeta } from './rows.ts'
-
-/** A statement without the members that numbering and clock add. */
-export type Draft = Record<string, unknown> & { type: StatementType }
-
-/** How a session ends, as the store needs to know it. */
-export interface Closing {
-  session: string
-  /** Statements made so far, numbered and stamped. */
-  statements: Statement[]
-  end:
-    | {
-        kind: 'commit'
-        action: Exclude<Action, { type: 'read' }>
-        /** Full id of the capability written. */
-        capability?: string
-        attribution: string
-        observation?: Observation
-        /** What follows `registry.applied`. */
-        after: Draft[]
-        outputBytes: number
-      }
-    | { kind: 'read'; authority: string; salt: Uint8Array }
-    | { kind: 'abort'; abort: Draft }
-  egressOpenMs: number
-}
-
-export interface Boot {
-  origin: string
-  akName: string
-  resetCount: number
-  restartCount: number
-}
-
-/** A leaf on disk that no receipt was made for yet, and its path to the batch's root. */
-export interface Proof {
-  session: string
-  leaf: SessionLeaf
-  document: string
-  index: number
-  path: string[]
-}
-
-export interface ClosedBatch {
-  body: string
-  counter: bigint
-  /** Closings that were refused, by session; the others are on disk. */
-  refused: Record<string, { code: string; message: string }>
-  /** What authorities read, by session. */
-  readings: Record<string, string>
-  proofs: Proof[]
-}
-
-/** Monotonic time of this machine in microseconds, the same on every thread. */
-export const monoUs = (): bigint => process.hrtime.bigint() / 1000n
-
-const stamp = () => ({
-  mono_us: String(monoUs()),
-  utc_ms: Date.now(),
-})
-
-/** Numbers and stamps drafts after the statements that stand already. */
-export function extend(statements: readonly Statement[], drafts: readonly Draft[]): Statement[] {
-  const out = [...statements]
-  for (const draft of drafts)
-    out.push({ ...draft, ...stamp(), seq: out.length } as unknown as Statement)
-  return out
-}
+import { type Draft, extend } from './stamp.ts'
+import type { Boot, Closing, Kept, Opening, Proof, Step, Stepped } from './step.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
 
@@ -150,22 +83,21 @@ export class Operations extends LogRows {
     }
   }
 
-  /** Notes, before the TPM's counter exists, that this database is about to make it. */
-  intendCounter(): void {
-    setMeta(this.#sql, 'counter.intended', 1)
+  anchors(): Anchors | undefined {
+    return readAnchors(this.#sql)
   }
 
-  counterIntended(): boolean {
-    return getMeta(this.#sql, 'counter.intended') !== undefined
+  /** Notes, before counter and chain exist in the TPM, that this database is about to make them. */
+  intendAnchors(): void {
+    setMeta(this.#sql, 'anchors.intended', 1)
   }
 
-  counter(): bigint | undefined {
-    const value = getMeta<string>(this.#sql, 'checkpoint.counter')
-    return value === undefined ? undefined : BigInt(value)
+  anchorsIntended(): boolean {
+    return getMeta(this.#sql, 'anchors.intended') !== undefined
   }
 
-  setCounter(value: bigint): void {
-    setMeta(this.#sql, 'checkpoint.counter', String(value))
+  beginAnchors({ counter, chain }: { counter: bigint; chain: Uint8Array }): void {
+    beginAnchors(this.#sql, counter, chain)
   }
 
   /** Sessions that were open when the embassy stopped. */
@@ -180,26 +112,52 @@ export class Operations extends LogRows {
     return this.#sql.get('SELECT 1 FROM nonces WHERE nonce = ?', nonce) !== undefined
   }
 
-  /** Durable point A: nonce and opening statements, before any key leaves. Throws `envelope.replayed`. */
-  openSession(session: {
-    id: string
-    nonce?: string
-    statements: Statement[]
-    document: string
-  }): void {
-    if (session.nonce !== undefined) {
-      if (this.nonceSeen(session.nonce))
+  /**
+   * One step: nonces and opening statements (durable point A), registry, meters and leaves of what ended (durable point
+   * B), and where asked for one checkpoint intent, which also proves what an earlier one could not.
+   */
+  step({ boot, openings, closings, checkpoint, kept, dropped }: Step): Stepped {
+    for (const batch of kept) this.keepReceipts(batch)
+    for (const id of dropped) this.dropSession(id)
+    const refused: Stepped['refused'] = {}
+    const readings: Stepped['readings'] = {}
+    const attempt = (session: string, act: () => void): boolean => {
+      try {
+        this.isolated(act)
+        return true
+      } catch (error) {
+        if (!(error instanceof SealedError)) throw error
+        refused[session] = { code: error.code, message: error.message }
+        return false
+      }
+    }
+    const opened = openings.filter((opening) => attempt(opening.id, () => this.#open(opening)))
+    for (const closing of closings)
+      attempt(closing.session, () => {
+        const reading = this.#close(closing, boot.origin)
+        if (reading !== undefined) readings[closing.session] = reading
+      })
+    const made = checkpoint ? this.#checkpoint(boot) : undefined
+    if (opened.length === 0 && !made) return { refused, readings }
+    const link = extendChain(this.#sql, { opened, ...(made && { body: made.body }) })
+    return { link, ...(made && { checkpoint: made }), refused, readings }
+  }
+
+  /** Throws `envelope.replayed`. */
+  #open({ id, nonce, statements, document }: Opening): void {
+    if (nonce !== undefined) {
+      if (this.nonceSeen(nonce))
         throw new SealedError(
           'envelope.replayed',
           'this nonce was used before: make a new envelope',
         )
-      this.#sql.run('INSERT INTO nonces (nonce, seen_ms) VALUES (?, ?)', session.nonce, Date.now())
+      this.#sql.run('INSERT INTO nonces (nonce, seen_ms) VALUES (?, ?)', nonce, Date.now())
     }
     this.#sql.run(
       'INSERT INTO sessions (id, statements, document) VALUES (?, ?, ?)',
-      session.id,
-      canonicalize(session.statements),
-      session.document,
+      id,
+      canonicalize(statements),
+      document,
     )
   }
 
@@ -213,32 +171,12 @@ export class Operations extends LogRows {
     this.#sql.run('DELETE FROM nonces WHERE seen_ms < ?', Date.now() - NONCE_LIFETIME_MS)
   }
 
-  /**
-   * Durable point B for every session that finished meanwhile: registry, meters, leaves and one checkpoint intent. It
-   * also proves what an earlier checkpoint could not.
-   */
-  closeSessions({ closings, boot }: { closings: Closing[]; boot: Boot }): ClosedBatch {
-    const refused: ClosedBatch['refused'] = {}
-    const readings: ClosedBatch['readings'] = {}
-    for (const closing of closings) {
-      try {
-        const reading = this.isolated(() => this.#close(closing, boot.origin))
-        if (reading !== undefined) readings[closing.session] = reading
-      } catch (error) {
-        if (!(error instanceof SealedError)) throw error
-        refused[closing.session] = { code: error.code, message: error.message }
-      }
-    }
-    return { ...this.#checkpoint(boot), refused, readings }
-  }
-
-  #checkpoint(boot: Boot): Pick<ClosedBatch, 'body' | 'counter' | 'proofs'> {
+  #checkpoint(boot: Boot): { body: string; proofs: Proof[] } {
     const size = this.#size()
     const nodes = nodesOf(this.#sql, this.#log)
     const state = stateDigest(this.#sql)
-    const counter = this.counter()! + 1n
+    const counter = raiseCounter(this.#sql)
     setMeta(this.#sql, 'checkpoint.state', state.toString('hex'))
-    this.setCounter(counter)
     const body = checkpointBody({
       ...boot,
       size,
@@ -258,7 +196,7 @@ export class Operations extends LogRows {
       index: idx,
       path: inclusionPath(nodes, idx, size).map((node) => node.toString('base64url')),
     }))
-    return { body, counter, proofs }
+    return { body, proofs }
   }
 
   /** Whether leaves of this boot wait for their receipts. */
@@ -353,10 +291,7 @@ export class Operations extends LogRows {
   }
 
   /** Keeps receipts and the checkpoint they share; what is lost of them in a power cut can be made again. */
-  keepReceipts(batch: {
-    note: string
-    receipts: { session: string; index: number; receipt: string }[]
-  }): void {
+  keepReceipts(batch: Kept): void {
     this.#sql.run('UPDATE logs SET note = ? WHERE id = ?', batch.note, this.#log)
     for (const { session, index, receipt } of batch.receipts) {
       this.#sql.run(

@@ -1,8 +1,8 @@
 import { randomBytes } from '@sealed/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LedgerWorld, OPENING } from '../test-support/ledger-world.ts'
-import { extend } from './operations.ts'
 import { MAX_CAPABILITIES } from './registry-rows.ts'
+import { extend } from './stamp.ts'
 
 let world: LedgerWorld
 beforeEach(async () => {
@@ -21,18 +21,18 @@ const session = (nonce: string) => ({
 
 test('a nonce is taken once, also by two at the same time', async () => {
   const results = await Promise.allSettled(
-    [session('n'), session('n'), session('m')].map((one) => world.store.run('openSession', one)),
+    [session('n'), session('n'), session('m')].map((one) => world.ledger.open(one)),
   )
   expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
-  await expect(world.store.run('openSession', session('m'))).rejects.toThrow(
+  await expect(world.ledger.open(session('m'))).rejects.toThrow(
     expect.objectContaining({ code: 'envelope.replayed' }),
   )
 })
 
 test('a nonce stays taken over a restart', async () => {
-  await world.store.run('openSession', session('n'))
+  await world.ledger.open(session('n'))
   await world.restart()
-  await expect(world.store.run('openSession', session('n'))).rejects.toThrow(
+  await expect(world.ledger.open(session('n'))).rejects.toThrow(
     expect.objectContaining({ code: 'envelope.replayed' }),
   )
 })

@@ -37,6 +37,7 @@ export class FakeTpm implements Tpm {
   failAt = Number.POSITIVE_INFINITY
   value: bigint | undefined
   readonly pcrs = new Map<number, Bytes>()
+  chain: Uint8Array = new Uint8Array(32)
   /** What a call waits for, where a test wants to hold one. */
   gate: Promise<void> = Promise.resolve()
 
@@ -79,8 +80,13 @@ export class FakeTpm implements Tpm {
     const value = await sha256(this.#pcr(index), digest)
     await this.#call(() => this.pcrs.set(index, value))
   }
-  extendNv = () => this.#call(() => {})
-  readNv = () => this.#call(() => new Uint8Array(32))
+  extendNv = async (_index: number, data: Uint8Array) => {
+    const value = await sha256(this.chain, data)
+    await this.#call(() => {
+      this.chain = value
+    })
+  }
+  readNv = () => this.#call(() => this.chain)
   defineExtendNv = () => this.#call(() => {})
   close = () => Promise.resolve()
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { randomBytes, type SealedError, type Statement } from '@sealed/protocol'
 import { ledgerKey } from '../keys/ledger-key.ts'
 import { Ledger } from '../ledger/ledger.ts'
-import { type Closing, type Draft, extend } from '../store/operations.ts'
+import { type Draft, extend } from '../store/stamp.ts'
+import type { Closing } from '../store/step.ts'
 import { Store } from '../store/store.ts'
 import { FakeTpm } from './fake-tpm.ts'
 
@@ -88,6 +89,7 @@ export class LedgerWorld {
   #k = randomBytes(32)
   store: Store
   ledger: Ledger
+  #stopped = false
 
   private constructor(directory: string) {
     this.directory = directory
@@ -126,12 +128,19 @@ export class LedgerWorld {
     })
   }
 
-  /** As after a kill and a restart: the same file, the same TPM. */
-  async restart(): Promise<void> {
-    this.ledger.stop()
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    await this.ledger.stop()
     await this.store.close()
+  }
+
+  /** As after a stop and a start: the same file, the same TPM. */
+  async restart(): Promise<void> {
+    await this.stop()
     this.store = new Store(this.path)
     this.ledger = this.#ledger()
+    this.#stopped = false
   }
 
   /** As after a reboot: the TPM was reset, the keys are new. */
@@ -146,13 +155,15 @@ export class LedgerWorld {
     id = Buffer.from(randomBytes(16)).toString('hex'),
   ): Promise<{ id: string; statements: Statement[] }> {
     const statements = extend([], OPENING)
-    await this.store.run('openSession', { id, statements, document: DIGEST })
+    await this.ledger.open({ id, statements, document: DIGEST })
     return { id, statements }
   }
 
   async use(vector: number[], capability?: string) {
     const { id, statements } = await this.open()
-    return this.ledger.close(closingOf(id, statements, vector, capability))
+    const closed = await this.ledger.close(closingOf(id, statements, vector, capability))
+    await this.ledger.written()
+    return closed
   }
 
   async meter(capability: string): Promise<number | undefined> {
@@ -175,8 +186,7 @@ export class LedgerWorld {
   }
 
   async remove(): Promise<void> {
-    this.ledger.stop()
-    await this.store.close()
+    await this.stop()
     await rm(this.directory, { recursive: true })
   }
 }

@@ -1,0 +1,21 @@
+// Numbers and stamps statements with this machine's clocks.
+import type { Statement, StatementType } from '@sealed/protocol'
+
+/** A statement without the members that numbering and clock add. */
+export type Draft = Record<string, unknown> & { type: StatementType }
+
+/** Monotonic time of this machine in microseconds, the same on every thread. */
+export const monoUs = (): bigint => process.hrtime.bigint() / 1000n
+
+const stamp = () => ({
+  mono_us: String(monoUs()),
+  utc_ms: Date.now(),
+})
+
+/** Numbers and stamps drafts after the statements that stand already. */
+export function extend(statements: readonly Statement[], drafts: readonly Draft[]): Statement[] {
+  const out = [...statements]
+  for (const draft of drafts)
+    out.push({ ...draft, ...stamp(), seq: out.length } as unknown as Statement)
+  return out
+}

@@ -1,0 +1,78 @@
+// What goes into one step of the ledger and what comes out of it: plain data that crosses to the store's thread.
+import type { Action, SessionLeaf, Statement } from '@sealed/protocol'
+import type { Observation } from './registry-rows.ts'
+import type { Draft } from './stamp.ts'
+
+/** How a session ends, as the store needs to know it. */
+export interface Closing {
+  session: string
+  /** Statements made so far, numbered and stamped. */
+  statements: Statement[]
+  end:
+    | {
+        kind: 'commit'
+        action: Exclude<Action, { type: 'read' }>
+        /** Full id of the capability written. */
+        capability?: string
+        attribution: string
+        observation?: Observation
+        /** What follows `registry.applied`. */
+        after: Draft[]
+        outputBytes: number
+      }
+    | { kind: 'read'; authority: string; salt: Uint8Array }
+    | { kind: 'abort'; abort: Draft }
+  egressOpenMs: number
+}
+
+export interface Boot {
+  origin: string
+  akName: string
+  resetCount: number
+  restartCount: number
+}
+
+/** A leaf on disk that no receipt was made for yet, and its path to the batch's root. */
+export interface Proof {
+  session: string
+  leaf: SessionLeaf
+  document: string
+  index: number
+  path: string[]
+}
+
+/** A session about to begin: what must be durable before its key leaves. */
+export interface Opening {
+  id: string
+  nonce?: string
+  statements: Statement[]
+  document: string
+}
+
+/** Receipts of one checkpoint, and its note. */
+export interface Kept {
+  note: string
+  receipts: { session: string; index: number; receipt: string }[]
+}
+
+/** One step of the ledger: everything that waits, in one transaction. */
+export interface Step {
+  boot: Boot
+  openings: Opening[]
+  closings: Closing[]
+  /** Whether to end in a checkpoint. */
+  checkpoint: boolean
+  /** What earlier steps have made since: receipts, and openings that the TPM never took. */
+  kept: Kept[]
+  dropped: string[]
+}
+
+export interface Stepped {
+  /** What the TPM's hash chain is extended by; absent when nothing was begun or closed. */
+  link?: Uint8Array
+  checkpoint?: { body: string; proofs: Proof[] }
+  /** Openings and closings that were refused, by session; the others are on disk. */
+  refused: Record<string, { code: string; message: string }>
+  /** What authorities read, by session. */
+  readings: Record<string, string>
+}
