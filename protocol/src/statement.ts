@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import { type Bytes, sha256, toHex } from './bytes.ts'
 import { expectSchema } from './envelope.ts'
+import { parseCanonical } from './json.ts'
 import { base64url, check, decimal, digest, hex, integer, name, text } from './schema.ts'
 
 const common = { mono_us: decimal, seq: integer(0, 63), utc_ms: integer() }
@@ -125,6 +126,11 @@ export const leafSchema = v.variant('kind', [sessionLeaf, bootLeaf])
 export type Leaf = v.InferOutput<typeof leafSchema>
 export type SessionLeaf = v.InferOutput<typeof sessionLeaf>
 export const sessionLeafSchema = sessionLeaf
+export type BootLeaf = v.InferOutput<typeof bootLeaf>
+
+/** Parses a boot leaf's canonical bytes; throws `json.*` or `receipt.invalid`. */
+export const parseBootLeaf = (bytes: Uint8Array): BootLeaf =>
+  check(bootLeaf, parseCanonical(bytes), 'boot leaf', 'receipt.invalid')
 
 export const parseSessionLeaf = (value: unknown): SessionLeaf =>
   check(sessionLeaf, value, 'leaf', 'receipt.invalid')

@@ -12,6 +12,7 @@ export const EVIDENCE_FILES = {
   receipt: 'receipt.txt',
   document: 'document.json',
   salt: 'salt.txt',
+  proof: 'receipt.tlog-proof',
 } as const
 
 /** Makes the folder, or takes an empty one: evidence is never overwritten. */

@@ -19,6 +19,9 @@ const HINTS: Partial<Record<Code, string>> = {
   'envelope.expect_mismatch': 'The machine was reconfigured meanwhile; run the command again.',
   'envelope.key_unknown': 'Run the command again; if it stays, check this machine’s clock.',
   'envelope.expired': 'Check this machine’s clock.',
+  'log.fork':
+    'Keep both checkpoints: two that one key signed and that do not follow one another prove it to anyone.',
+  'log.damaged': 'Ask the operator: parts of the log are missing or altered on that machine.',
   'response.truncated':
     'Ask again for an answer; the receipt of this session can be checked with: sealed verify ID --url URL',
 }

@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { attestationCommand } from './commands/attestation.ts'
 import { authorityNewCommand, keyNewCommand } from './commands/keys.ts'
+import { auditCommand, checkpointCommand, proofCommand } from './commands/log.ts'
 import { policyCheckCommand, policyInitCommand } from './commands/policy.ts'
 import { readCommand } from './commands/read.ts'
 import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
@@ -60,6 +61,7 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .option('--salt <base64url>', 'the session’s salt (header sealed-salt of a plain answer)')
     .option('--nonce <nonce>', 'nonce sent on the plain door')
     .option('--proof <file>', 'C2SP tlog-proof of the receipt’s leaf, with witnesses’ signatures')
+    .option('--sent <time>', 'when you yourself sent the nonce, as in 2026-10-01T12:00:00Z')
     .addOption(policy())
     .action(run(verifyCommand))
   gateway(program.command('attestation'))
@@ -78,6 +80,21 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
   withJson(policies.command('check <file>'))
     .description('say in words what a policy asks for and leaves open; fails when it is none')
     .action(run(policyCheckCommand))
+  const log = program.command('log').description('the transparency log of a gateway')
+  gateway(log.command('checkpoint'))
+    .description('fetch the newest checkpoint of an attested machine’s log, to keep it')
+    .option('--out <file>', 'keep the checkpoint')
+    .action(run(checkpointCommand))
+  gateway(log.command('audit'))
+    .description('prove that the log of today is what a kept checkpoint has grown into')
+    .requiredOption('--checkpoint <file>', 'the checkpoint that was kept')
+    .option('--out <file>', 'keep the newest one, once it is proven to follow')
+    .action(run(auditCommand))
+  withJson(log.command('proof <id>'))
+    .description('fetch the tlog-proof of a receipt, for verify --proof')
+    .option('--url <url>', `gateway (else SEALED_URL, else ${DEFAULT_URL})`)
+    .option('--out <file>', 'keep the proof')
+    .action(run(proofCommand))
   withJson(program.command('authority').description('authority keys').command('new <name>'))
     .description('make an authority key and print its entry for sealed.json')
     .requiredOption('--out <file>', 'where the private key goes (made with mode 0600)')

@@ -165,23 +165,15 @@ export class MachineDouble {
   async receipt(session: string, statements: Statement[], document = this.digest): Promise<string> {
     const leaf = { kind: 'session', session, statements, version: 1 } as const
     const hashes = [await leafHash(randomBytes(16)), await leafHash(leafBytes(leaf))]
-    const origin = logOrigin(this.#k)
-    const body = checkpointBody({
-      origin,
-      size: 2,
-      root: await merkleRoot(hashes),
-      state: fromHex(hexOf(1)),
-      counter: 9n,
-      utcMs: statements.at(-1)!.utc_ms + 5,
-      akName: this.#tpm.name,
-      resetCount: RESET_COUNT,
-      restartCount: RESTART_COUNT,
-    })
-    const sign = async (bytes: Uint8Array) =>
-      new Uint8Array(await crypto.subtle.sign(ED25519, this.#ledger.privateKey, bytes as Bytes))
+    const checkpoint = await this.checkpoint(
+      2,
+      await merkleRoot(hashes),
+      statements.at(-1)!.utc_ms + 5,
+    )
+    const body = checkpoint.slice(0, checkpoint.indexOf('\n\n') + 1)
     const binding = await quoteBinding('checkpoint', this.#k, await sha256(utf8(body)))
     return encodeReceipt({
-      checkpoint: await signNote(body, origin, this.#ledgerPublic, sign),
+      checkpoint,
       document,
       index: 1,
       leaf,
@@ -189,6 +181,29 @@ export class MachineDouble {
       quote: await this.#tpm.quote(binding, this.#pcrs),
       version: 1,
     })
+  }
+
+  /** Of this boot's log. */
+  get origin(): string {
+    return logOrigin(this.#k)
+  }
+
+  /** A checkpoint of its log, signed. */
+  async checkpoint(size: number, root: Bytes, utcMs = NOW): Promise<string> {
+    const body = checkpointBody({
+      origin: this.origin,
+      size,
+      root,
+      state: fromHex(hexOf(1)),
+      counter: 9n,
+      utcMs,
+      akName: this.#tpm.name,
+      resetCount: RESET_COUNT,
+      restartCount: RESTART_COUNT,
+    })
+    const sign = async (bytes: Uint8Array) =>
+      new Uint8Array(await crypto.subtle.sign(ED25519, this.#ledger.privateKey, bytes as Bytes))
+    return signNote(body, this.origin, this.#ledgerPublic, sign)
   }
 }
 

@@ -33,6 +33,7 @@ export interface VerifyFlags {
   request?: string
   response?: string
   salt?: string
+  sent?: string
   url?: string
 }
 
@@ -72,7 +73,7 @@ async function withFolder(io: Io, given: string, flags: VerifyFlags) {
   const all: VerifyFlags = { ...flags }
   const salt = flags.salt === undefined ? await savedFile(path, 'salt') : undefined
   if (salt !== undefined) all.salt = fromUtf8(await readFile(salt)).trim()
-  for (const kind of ['request', 'response', 'document'] as const) {
+  for (const kind of ['request', 'response', 'document', 'proof'] as const) {
     const saved = flags[kind] ?? (await savedFile(path, kind))
     if (saved !== undefined) all[kind] = saved
   }
@@ -159,6 +160,7 @@ async function receiptInput(
     ...(salt !== undefined && { salt: parseSalt(salt) }),
     ...(flags.nonce !== undefined && { nonce: flags.nonce }),
     ...(flags.proof !== undefined && { proof: await readText(io, flags.proof, 'proof') }),
+    ...(flags.sent !== undefined && { sentMs: parseTime(flags.sent) }),
   }
 }
 
@@ -202,6 +204,12 @@ async function readText(io: Io, path: string, what: string): Promise<string> {
   } catch {
     throw new UsageError(`the ${what} is not text`, what)
   }
+}
+
+function parseTime(text: string): number {
+  const ms = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isSafeInteger(ms)) return ms
+  throw new UsageError('--sent is a time in UTC, as in 2026-10-01T12:00:00Z', 'sent')
 }
 
 function parseSalt(text: string): Bytes {
