@@ -241,6 +241,16 @@ const LIES: [lie: string, fails: CheckId[], lies: Lies][] = [
 ]
 
 describe('a lie about the boot', () => {
+  it('is a log that tells what we measured ourselves, though it leads to the quoted value', async () => {
+    const own = scene.world.k
+    const verdict = await scene.judge(
+      await scene.lie({
+        log: (events) => void events.push({ pcr: 14, type: IPL, data: utf8('K'), digest: own }),
+      }),
+    )
+    expect(failures(verdict)).toEqual(['document.event_log'])
+  })
+
   it.each(LIES)('%s fails %j', async (_, fails, lies) => {
     const verdict = await scene.judge(await scene.lie(lies))
     expect(failures(verdict)).toEqual(fails)
