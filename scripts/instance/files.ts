@@ -30,6 +30,7 @@ export interface InstanceOptions {
   metering?: 'required' | 'optional'
   tls?: 'off' | 'embassy'
   probeIntervalMs?: number
+  witnesses?: { name: string; url: string; public_key: string }[]
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
@@ -77,6 +78,7 @@ export async function writeFiles(
     state_dir: join(paths.state, 'state'),
     tpm: { chain: tpm.chainPath, event_log: tpm.eventLogPath, path: tpm.socketPath },
     version: 1,
+    ...(options.witnesses && { witnesses: options.witnesses }),
     workloads: [
       { archive: images.workload.archive, file: paths.workload, replicas: options.replicas ?? 1 },
     ],
