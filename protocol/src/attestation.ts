@@ -68,16 +68,16 @@ export const attestationDocumentSchema = v.strictObject({
 })
 export type AttestationDocument = v.InferOutput<typeof attestationDocumentSchema>
 
+export const challengeSchema = v.strictObject({
+  index: integer(0, 65535),
+  path: v.pipe(v.array(digest), v.maxLength(16)),
+  quote: quoteSchema,
+  size: integer(1, 65536),
+})
+
 /** Answer to `GET /v1/attestation?nonce=`: the document, and a quote over the nonce's place in a tree of challenges. */
 export const attestationAnswerSchema = v.strictObject({
-  challenge: v.exactOptional(
-    v.strictObject({
-      index: integer(0, 65535),
-      path: v.pipe(v.array(digest), v.maxLength(16)),
-      quote: quoteSchema,
-      size: integer(1, 65536),
-    }),
-  ),
+  challenge: v.exactOptional(challengeSchema),
   document: attestationDocumentSchema,
 })
 export type AttestationAnswer = v.InferOutput<typeof attestationAnswerSchema>

@@ -63,6 +63,9 @@ def challenged(j):
         ("with a quote of another purpose", "purpose", (answer(quote=j.boot.quote("checkpoint", root)),)),
         ("with a quote of another key", "signature", (answer(quote=j.boot.quote("challenge", root, key=stranger.ak)),)),
         ("with other PCR values", "PCR digest", (answer(quote=j.boot.quote("challenge", root, pcrs=stranger.pcrs)),)),
+        ("with a member more", "no such member", (answer(more=0),)),
+        ("with a quote with a member more", "no such member", (answer(quote={**answer()["quote"], "more": 0}),)),
+        ("with a hash in upper case", "spelling", (answer(path=[path[0].upper(), path[1]]),)),
         ("with the document's own quote", "not fresh", (answer(quote=j.document["quote"]),)),
     ):
         j.failed(f"a challenge {name}", reason, ["document.challenge"], case(*made), **fresh)

@@ -1,6 +1,11 @@
 // Verifies an attestation document: that a TPM which the policy trusts vouches for these keys and this configuration.
 import type { AttestationAnswer, AttestationDocument, TeeReport } from '../attestation.ts'
-import { attestationDocumentSchema, documentDigest, pcrMap } from '../attestation.ts'
+import {
+  attestationDocumentSchema,
+  challengeSchema,
+  documentDigest,
+  pcrMap,
+} from '../attestation.ts'
 import { type Bytes, equal, fromBase64url, fromHex, sha256 } from '../bytes.ts'
 import { canonicalBytes } from '../json.ts'
 import { CONFIGURATION_PCR, KEY_SET_PCR, keySetDigest, transportKeyIsSigned } from '../key-set.ts'
@@ -176,7 +181,8 @@ function acceptConfiguration(document: AttestationDocument, policy: Policy): str
 
 async function checkChallenge(facts: DocumentFacts, { challenge }: DocumentInput): Promise<string> {
   if (!challenge) throw new Skip('no nonce was sent with the request for the document')
-  const { nonce, answer } = challenge
+  const { nonce } = challenge
+  const answer = check(challengeSchema, challenge.answer, 'challenge', 'evidence.invalid')
   const leaf = await leafHash(nonce)
   const root = await rootFromPath(
     leaf,
