@@ -8,6 +8,7 @@ import {
   fromBase64url,
   fromHex,
   keySetDigest,
+  type Policy,
   pcrMap,
   toBase64url,
   unspliceReceipt,
@@ -133,6 +134,32 @@ describe('what anyone may ask', () => {
     expect([unknown.status, unknown.code]).toEqual([404, 'request.not_found'])
     const receipt = await world.send(`/v1/receipts/${'0'.repeat(32)}`)
     expect([receipt.status, receipt.code]).toEqual([404, 'request.not_found'])
+  })
+
+  test('attestation: what was booted, by log and reference values, and not under others', async () => {
+    const { document } = world.attested
+    const policy = await world.policy()
+    const { claims, outcome } = await verifyDocument({ document }, policy)
+    expect(outcome).toBe('verified')
+    expect(claims).toMatchObject({
+      firmware: { technology: 'none', version: 2 },
+      image: { name: 'software-tpm', version: '1' },
+      instance: { project: 'software-tpm', zone: 'software' },
+    })
+    const [image] = policy.images
+    const failing = async (changed: Partial<Policy>, log = document.event_log!) => {
+      const told = { ...document, event_log: log }
+      const { checks } = await verifyDocument({ document: told }, { ...policy, ...changed })
+      return checks.filter(({ result }) => result === 'fail').map(({ id }) => id)
+    }
+    const other = { digests: ['ab'.repeat(32)], index: 11 }
+    const pcrs = image!.pcrs.map((row) => (row.index === 11 ? other : row))
+    expect(await failing({ images: [{ ...image!, pcrs }] })).toEqual(['document.pcr_reference'])
+    const uki = image!.uki!.toReversed()
+    expect(await failing({ images: [{ ...image!, uki }] })).toEqual(['document.boot_application'])
+    expect(await failing({ instances: { zones: ['elsewhere'] } })).toEqual(['document.instance'])
+    const log = fromBase64url(document.event_log!)
+    expect(await failing({}, toBase64url(log.slice(0, -1)))).toEqual(['document.event_log'])
   })
 
   test('many nonces at once share quotes, and each is answered for itself', async () => {

@@ -1,7 +1,7 @@
 // Every lie about what was booted and where, each with the one check that must see through it: the machine measures,
 // logs and quotes what the test makes it say.
 import { beforeAll, describe, expect, it } from 'vitest'
-import { toBase64url, utf8 } from '../bytes.ts'
+import { fromBase64url, toBase64url, utf8 } from '../bytes.ts'
 import type { Image, Policy } from '../policy.ts'
 import type { CheckId } from './checks.ts'
 import {
@@ -18,9 +18,9 @@ import {
   SEPARATOR,
   UKI,
 } from './test-log.ts'
-import { type Case, failures, Scene } from './test-scene.ts'
-import { bootedImage, hexOf, type Lies } from './test-world.ts'
-import type { Verdict } from './verify-receipt.ts'
+import { type Case, failures, flip, Scene } from './test-scene.ts'
+import { bootedImage, hexOf, type Lies, NOW } from './test-world.ts'
+import { type Verdict, verifyDocument } from './verify-receipt.ts'
 
 type Change = (events: LoggedEvent[]) => void
 const EVIL = 'ee'.repeat(32)
@@ -334,6 +334,24 @@ describe('nothing is verified', () => {
     }
     const { uki: _, ...anything } = image
     await skips('document.boot_application', await scene.under({ images: [anything] }))
+  })
+})
+
+describe('a bit flipped in a log', () => {
+  it('fails, or changes nothing that is believed', async () => {
+    const { document } = (await scene.lie({})).input
+    const { claims } = await verifyDocument({ document }, scene.world.policy, NOW)
+    const log = fromBase64url(document.event_log!)
+    let seen = 0
+    for (let bit = 0; bit < log.length * 8; bit += 101) {
+      const told = { ...document, event_log: toBase64url(flip(log, bit)) }
+      const verdict = await verifyDocument({ document: told }, scene.world.policy, NOW)
+      if (verdict.outcome === 'verified') expect(verdict.claims).toEqual(claims)
+      else seen++
+      for (const id of failures(verdict))
+        expect(['document.event_log', 'document.boot_application']).toContain(id)
+    }
+    expect(seen).toBeGreaterThan(50)
   })
 })
 

@@ -36,6 +36,6 @@ export async function checkMeasuredBoot(
     claims.image = { name: image.name, version: image.version }
     return `${applications.length} measured, those of ${image.name} ${image.version}`
   })
-  const firmware = await gceFirmware(pcrs.get(0))
+  const firmware = gceFirmware(pcrs.get(0))
   if (firmware) claims.firmware = firmware
 }
