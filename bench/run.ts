@@ -9,6 +9,7 @@ import { benchAgainstNginx } from './against-nginx.ts'
 import { benchProtocol } from './protocol.ts'
 import { benchRequest } from './request.ts'
 import { benchSeal, benchTpm } from './tpm-and-firewall.ts'
+import { benchVerify } from './verify.ts'
 
 /** Whether a tool that only the benchmark uses is here; says what is left out without it. */
 function has(tool: string): boolean {
@@ -33,4 +34,5 @@ try {
 await benchTpm()
 await benchSeal(join(REPOSITORY, '.sealed', 'images'))
 await benchProtocol()
+await benchVerify({ chromium: has('chromium'), tpm2: has('tpm2') })
 say(`\nload at the end ${loadavg()[0]!.toFixed(1)}`)

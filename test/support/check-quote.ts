@@ -46,25 +46,29 @@ export interface QuoteFiles {
   extraData: Uint8Array
 }
 
+/** Writes a quote as the tool's files and returns the arguments that make it check them. */
+export async function layOutQuote(directory: string, quote: QuoteFiles): Promise<string[]> {
+  const file = (name: string) => join(directory, name)
+  const indices = [...quote.pcrs.keys()].sort((a, b) => a - b)
+  const values = Buffer.concat(indices.map((index) => quote.pcrs.get(index)!))
+  const key = new X509Certificate(quote.certificate).publicKey
+  await writeFile(file('key.pem'), key.export({ format: 'pem', type: 'spki' }))
+  await writeFile(file('attest'), quote.attest)
+  await writeFile(file('signature'), quote.signature)
+  await writeFile(file('pcrs'), pcrFile(indices, values))
+  const args = ['-u', file('key.pem'), '-m', file('attest'), '-s', file('signature')]
+  const qualification = Buffer.from(quote.extraData).toString('hex')
+  return [...args, '-f', file('pcrs'), '-g', 'sha256', '-q', qualification]
+}
+
 /** Whether tpm2_checkquote accepts it; what the tool says otherwise. */
 export async function checkQuote(quote: QuoteFiles): Promise<'accepted' | string> {
   const directory = await mkdtemp(join(tmpdir(), 'sealed-quote-'))
-  const file = (name: string) => join(directory, name)
   try {
-    const indices = [...quote.pcrs.keys()].sort((a, b) => a - b)
-    const values = Buffer.concat(indices.map((index) => quote.pcrs.get(index)!))
-    const key = new X509Certificate(quote.certificate).publicKey
-    await writeFile(file('key.pem'), key.export({ format: 'pem', type: 'spki' }))
-    await writeFile(file('attest'), quote.attest)
-    await writeFile(file('signature'), quote.signature)
-    await writeFile(file('pcrs'), pcrFile(indices, values))
-    const args = ['-u', file('key.pem'), '-m', file('attest'), '-s', file('signature')]
-    const qualification = Buffer.from(quote.extraData).toString('hex')
-    await promisify(execFile)(
-      'tpm2',
-      ['checkquote', ...args, '-f', file('pcrs'), '-g', 'sha256', '-q', qualification],
-      { env: { ...process.env, TPM2TOOLS_TCTI: 'none' } },
-    )
+    const args = await layOutQuote(directory, quote)
+    await promisify(execFile)('tpm2', ['checkquote', ...args], {
+      env: { ...process.env, TPM2TOOLS_TCTI: 'none' },
+    })
     return 'accepted'
   } catch (error) {
     return (error as { stderr?: string }).stderr || String(error)

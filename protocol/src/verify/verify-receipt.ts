@@ -1,7 +1,7 @@
 // Verifies a receipt against its attestation document, and, where they are given, against the very bytes sent and
 // received. The verdict is made only after every check has run.
 import type { AttestationDocument } from '../attestation.ts'
-import { fromBase64url, sha256, sha256Hex, toHex, utf8 } from '../bytes.ts'
+import { type Bytes, fromBase64url, sha256, sha256Hex, toHex, utf8 } from '../bytes.ts'
 import { type Checkpoint, logOrigin, openCheckpoint } from '../checkpoint.ts'
 import { type ParsedEnvelope, parseEnvelope } from '../envelope.ts'
 import { checkGrammar } from '../grammar.ts'
@@ -119,6 +119,7 @@ class ReceiptState {
   #checkpoint: Checkpoint | undefined
   #body: string | undefined
   #parsed: Promise<ParsedEnvelope> | undefined
+  #hash: Promise<Bytes> | undefined
   readonly claims: Partial<Claims> = {}
 
   constructor(input: SessionInput, facts: DocumentFacts, policy: Policy) {
@@ -203,7 +204,7 @@ class ReceiptState {
   async #inclusion(): Promise<string> {
     const { index, leaf, path } = needs(this.#receipt, 'the receipt')
     const { root, size } = needs(this.#checkpoint, 'the checkpoint')
-    const hash = await leafHash(leafBytes(leaf))
+    const hash = await this.#leafHash(leaf)
     ensure(
       await verifyInclusion(root, hash, index, size, path.map(fromBase64url)),
       'the leaf is not in the log',
@@ -313,6 +314,8 @@ class ReceiptState {
     return `header ${toHex(headerDigest)}`
   }
 
+  #leafHash = (leaf: Receipt['leaf']): Promise<Bytes> => (this.#hash ??= leafHash(leafBytes(leaf)))
+
   /** It may be large, and several checks read it. */
   #envelope = (bytes: Uint8Array): Promise<ParsedEnvelope> =>
     (this.#parsed ??= parseEnvelope(bytes))
@@ -382,7 +385,7 @@ class ReceiptState {
     const checkpoint = needs(this.#checkpoint, 'the checkpoint')
     const { index, leaf } = receipt
     const ledgerKey = this.#document.key_set.ledger_key
-    const hash = await leafHash(leafBytes(leaf))
+    const hash = await this.#leafHash(leaf)
     const proven = { ledgerKey, checkpoint, leafHash: hash, index }
     return checkWitnesses(this.#input.proof, proven, this.#policy, now)
   }
