@@ -1,13 +1,5 @@
 // The research note's three modes on top of `ask`: write signatures of a capability, update the meters, read them.
-import {
-  check,
-  fromUtf8,
-  name,
-  parseCanonical,
-  type Reading,
-  readingSchema,
-  SealedError,
-} from '@sealed/protocol'
+import { check, fromUtf8, name, parseReading, type Reading, SealedError } from '@sealed/protocol'
 import { type Answer, type AskOptions, ask } from './ask.ts'
 import { type Authority, instruct, instructUpdate } from './authority.ts'
 
@@ -35,22 +27,26 @@ export const write = (
 export const update = (options: OperationOptions): Promise<Answer> =>
   ask({ ...options, instructions: instructUpdate })
 
-/** Reads the authority's meters with their coverage. Throws `response.invalid` for an answer that is no reading. */
+/** Reads the authority's meters with their coverage and the openings of its changes. Throws `response.invalid` for an answer that is no reading. */
 export async function read(
-  options: Omit<OperationOptions, 'body'> & { authority: Authority },
+  options: Omit<OperationOptions, 'body'> & {
+    authority: Authority
+    /** `next` of an earlier reading: this one's openings go on from there. */
+    after?: number
+  },
 ): Promise<Answer & { reading: Reading }> {
-  const { authority, ...request } = options
-  const instructions = instruct(authority, { type: 'read' })
+  const { after, authority, ...request } = options
+  const instructions = instruct(authority, { ...(after !== undefined && { after }), type: 'read' })
   const answer = await ask({ ...request, body: new Uint8Array(0), instructions })
-  const reading = parseReading(answer.output)
+  const reading = readingOf(answer.output)
   if (reading.authority !== authority.id)
     throw new SealedError('response.invalid', `the reading is for authority ${reading.authority}`)
   return { ...answer, reading }
 }
 
-function parseReading(output: Uint8Array): Reading {
+function readingOf(output: Uint8Array): Reading {
   try {
-    return check(readingSchema, parseCanonical(fromUtf8(output)), 'reading', 'response.invalid')
+    return parseReading(fromUtf8(output))
   } catch (cause) {
     const why = cause instanceof SealedError ? cause.message : 'malformed'
     throw new SealedError('response.invalid', `the answer is no reading: ${why}`, { cause })

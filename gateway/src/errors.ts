@@ -67,6 +67,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'receipt.missing': 500,
   'evidence.invalid': 500,
   'log.fork': 500,
+  'reading.unproven': 500,
   'verdict.failed': 500,
   'gateway.unreachable': 500,
 }

@@ -69,6 +69,7 @@ export const CODES = {
   'evidence.invalid': 'stop',
   'log.damaged': 'stop',
   'log.fork': 'stop',
+  'reading.unproven': 'stop',
   'verdict.failed': 'stop',
   'gateway.unreachable': 'retry',
 } as const satisfies Record<string, Remedy>

@@ -4,11 +4,15 @@ import * as v from 'valibot'
 import { type Bytes, fromBase64url, fromUtf8, sha256Hex, toBase64url, utf8 } from './bytes.ts'
 import { SealedError } from './errors.ts'
 import { canonicalize, parseCanonical } from './json.ts'
-import { base64url, check, digest, hex, name } from './schema.ts'
+import { base64url, check, digest, hex, integer, name } from './schema.ts'
 
 const actionSchema = v.variant('type', [
   v.strictObject({ type: v.literal('update') }),
-  v.strictObject({ type: v.literal('read') }),
+  v.strictObject({
+    /** Goes on where an earlier reading ended: its `next`. */
+    after: v.exactOptional(integer(1)),
+    type: v.literal('read'),
+  }),
   v.strictObject({
     capability: name,
     polarity: v.picklist(['positive', 'negative']),

@@ -10,7 +10,6 @@ import {
   openedSchema,
   openSchema,
   parseRpc,
-  readingSchema,
   revealedSchema,
   rpcErrorSchema,
   SessionFailure,
@@ -104,22 +103,6 @@ const REPLICA = {
   relay_ports: [20_000, 20_999],
   workload_ms: 1000,
 }
-const READING = {
-  authority: 'cd'.repeat(16),
-  coverage: {
-    boots: 1,
-    egress_open_ms: 0,
-    origin: 'sealed/0123456789abcdef',
-    output_bytes_unmetered: 0,
-    references: [{ capability: 'a/b', count: 1, model: digest }],
-    registry_version: 1,
-    rollbacks: 0,
-    sessions: 1,
-    sessions_unmetered: 0,
-  },
-  meters: [{ capability: 'a/b', millionths: 1 }],
-  version: 1,
-}
 const WORKLOADS = [{ endpoints: ['/v1'], models: ['m'], name: 'demo', replicas_ready: 1 }]
 const MESSAGES = [
   ['open, envelope door', openSchema, OPEN],
@@ -136,7 +119,6 @@ const MESSAGES = [
   ['abort', abortSchema, { output_bytes: 0, reason: 'client.gone' }],
   ['status', statusSchema, { ready: true, reason: '', workloads: WORKLOADS }],
   ['head frame', headFrameSchema, { content_type: 'application/json', status: 200 }],
-  ['reading', readingSchema, READING],
 ] as const
 
 describe.each(MESSAGES)('%s', (_name, schema, message) => {

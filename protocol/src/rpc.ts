@@ -202,22 +202,3 @@ export type FinalFrame = v.InferOutput<typeof finalFrameSchema>
 
 export const parseRpc = <S extends v.GenericSchema>(schema: S, value: unknown, what: string) =>
   check(schema, value, what, 'request.invalid')
-
-/** What an authority reads (SPEC.md, "Reading"): its meters, with the coverage without which they mean nothing. */
-export const readingSchema = v.strictObject({
-  authority: hex(16),
-  coverage: v.strictObject({
-    boots: integer(),
-    egress_open_ms: integer(),
-    origin: text(128),
-    output_bytes_unmetered: integer(),
-    references: v.array(v.strictObject({ capability: text(128), count: integer(), model: digest })),
-    registry_version: integer(),
-    rollbacks: integer(),
-    sessions: integer(),
-    sessions_unmetered: integer(),
-  }),
-  meters: v.array(v.strictObject({ capability: text(128), millionths: integer() })),
-  version: v.literal(1),
-})
-export type Reading = v.InferOutput<typeof readingSchema>

@@ -173,6 +173,9 @@ def reading_vectors():
             "references": [{"capability": f"{ident}/chemistry", "count": 4, "model": hexes("model")}], "rollbacks": 0,
             "sessions": 12, "sessions_unmetered": 1,
         },
+        "openings": [
+            {"capability": f"{ident}/chemistry", "millionths": 1250000, "salt": base64url(bytes(range(32))), "session": hexes("session")[:32]}
+        ],
     }
     v = Vectors("reading", "Reading", "Readings: `base` with edits.", base=base)
     v.good("a reading", edits=[])
@@ -181,6 +184,11 @@ def reading_vectors():
         v.bad(f"no {member}", "a member is missing", edits=[drop(member)])
     for member in base["coverage"]:
         v.bad(f"no coverage.{member}", "without it meters mean nothing", edits=[drop("coverage", member)])
+    v.good("one that goes on", edits=[put("next", value=1000)])
+    v.bad("next of nothing", "from 1", edits=[put("next", value=0)])
+    for member in base["openings"][0]:
+        v.bad(f"no {member} of an opening", "a member is missing", edits=[drop("openings", 0, member)])
+    v.bad("a short salt", "32 bytes", edits=[put("openings", 0, "salt", value=base64url(bytes(31)))])
     v.bad("a score", "no such member", edits=[put("meters", 0, "score", value=1)])
     v.bad("negative use", "from 0", edits=[put("meters", 0, "millionths", value=-1)])
     v.bad("use as text", "type", edits=[put("meters", 0, "millionths", value="1")])

@@ -5,6 +5,7 @@ import { authorityNewCommand, keyNewCommand } from './commands/keys.ts'
 import { auditCommand, checkpointCommand, proofCommand } from './commands/log.ts'
 import { policyCheckCommand, policyInitCommand } from './commands/policy.ts'
 import { readCommand } from './commands/read.ts'
+import { replayCommand } from './commands/replay.ts'
 import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { FORMATS } from './format.ts'
@@ -45,6 +46,10 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
   door(program.command('read'))
     .description('read an authority’s meters and their coverage')
     .addOption(authorityFile())
+    .option(
+      '--openings <file>',
+      'write all readings with the openings of every change, for log replay',
+    )
     .action(run(readCommand))
   withJson(program.command('verify [receipt]'))
     .description(
@@ -95,6 +100,12 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .option('--url <url>', `gateway (else SEALED_URL, else ${DEFAULT_URL})`)
     .option('--out <file>', 'keep the proof')
     .action(run(proofCommand))
+  withJson(log.command('replay'))
+    .description('sum an authority’s meters up again from the log’s leaves and its own openings')
+    .requiredOption('--entries <file>', 'the leaves, as `log export` writes them')
+    .requiredOption('--readings <file>', 'what `read --openings` has written')
+    .option('--checkpoint <file...>', 'checkpoints that the leaves must hash to')
+    .action(run(replayCommand))
   withJson(program.command('authority').description('authority keys').command('new <name>'))
     .description('make an authority key and print its entry for sealed.json')
     .requiredOption('--out <file>', 'where the private key goes (made with mode 0600)')

@@ -75,7 +75,7 @@ export class Sessions {
   /** Waits for a replica, seals it, makes the opening durable, and only then gives the key. */
   async reveal(id: string): Promise<Revealed> {
     const session = this.#find(id)
-    if (session.action.type === 'read') return this.#read(session)
+    if (session.action.type === 'read') return this.#read(session, session.action.after)
     const { limits } = this.#deps
     const fleet = this.#fleet(session)
     session.step('begin')
@@ -293,12 +293,17 @@ export class Sessions {
   }
 
   /** `read`: no replica and no seal take part. */
-  async #read(session: Session): Promise<Revealed> {
+  async #read(session: Session, after: number | undefined): Promise<Revealed> {
     session.step('begin')
     session.statements = extend([], [session.received])
     try {
       await this.#openOnDisk(session)
-      const end = { kind: 'read', authority: session.authority!, salt: session.salt } as const
+      const end = {
+        kind: 'read',
+        authority: session.authority!,
+        salt: session.salt,
+        ...(after !== undefined && { after }),
+      } as const
       const closing: Closing = {
         session: session.id,
         statements: session.statements,

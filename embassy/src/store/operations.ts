@@ -243,7 +243,7 @@ export class Operations extends LogRows {
   ): { drafts: Draft[]; reading?: string } {
     if (end.kind === 'abort') return { drafts: [end.abort] }
     if (end.kind === 'commit') return { drafts: [this.#apply(session, end), ...end.after] }
-    const reading = canonicalize(read(this.#sql, end.authority, origin))
+    const reading = canonicalize(read(this.#sql, end.authority, origin, end.after))
     const content = hash('sha256', reading, 'buffer')
     const statement: Draft = {
       type: 'registry.read',

@@ -1,7 +1,15 @@
 // Registry and meters: what `write`, `update` and `read` do to the database, and the digest over all of it. Meters only
 // rise; a session moves them once, because it closes in one transaction.
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { canonicalize, type Reading, SealedError } from '@sealed/protocol'
+import {
+  canonicalize,
+  changeBytes,
+  MAX_OPENINGS,
+  type Opening,
+  type Reading,
+  SealedError,
+  toBase64url,
+} from '@sealed/protocol'
 import { attribute, type Signature } from '../registry/attribution.ts'
 import { getMeta, type Statements, setMeta } from './rows.ts'
 
@@ -127,8 +135,8 @@ export function update(
       millionths,
       salt,
     )
-    const opened = canonicalize({ capability, millionths, session })
-    digests.push(createHmac('sha256', salt).update(opened).digest('hex'))
+    const content = sha256(changeBytes({ capability, millionths, session }))
+    digests.push(createHmac('sha256', salt).update(content).digest('hex'))
   }
   return digests
 }
@@ -152,10 +160,21 @@ export function cover(sql: Statements, add: Partial<Coverage>): void {
     if (value) sql.run(`UPDATE coverage SET ${column} = ${column} + ?`, value)
 }
 
-/** What an authority may know: its own meters, and the coverage without which they mean nothing. */
-export function read(sql: Statements, authority: string, origin: string): Reading {
-  const own = `${authority}/`
-  const mine = 'substr(capability, 1, length(?)) = ?'
+/**
+ * What an authority may know: its own meters, the coverage without which they mean nothing, and the openings of its
+ * changes that were made after the one with the number `after`.
+ */
+export function read(sql: Statements, authority: string, origin: string, after = 0): Reading {
+  // All text that begins with `<authority>/`, as a range of the index: '0' is the character after '/'.
+  const own = [`${authority}/`, `${authority}0`]
+  const mine = 'capability >= ? AND capability < ?'
+  const rows = sql.all<{ id: number; salt: Buffer } & Omit<Opening, 'salt'>>(
+    `SELECT id, capability, millionths, salt, session FROM changes NOT INDEXED WHERE ${mine} AND id > ? ORDER BY id LIMIT ?`,
+    ...own,
+    after,
+    MAX_OPENINGS + 1,
+  )
+  const given = rows.slice(0, MAX_OPENINGS)
   return {
     authority,
     coverage: {
@@ -163,16 +182,21 @@ export function read(sql: Statements, authority: string, origin: string): Readin
       origin,
       references: sql.all(
         `SELECT capability, count(*) count, model FROM signatures WHERE ${mine} GROUP BY capability, model ORDER BY capability, model`,
-        own,
-        own,
+        ...own,
       ),
       registry_version: registryVersion(sql),
     },
     meters: sql.all(
       `SELECT capability, millionths FROM meters WHERE ${mine} ORDER BY capability`,
-      own,
-      own,
+      ...own,
     ),
+    ...(rows.length > given.length && { next: given.at(-1)!.id }),
+    openings: given.map(({ capability, millionths, salt, session }) => ({
+      capability,
+      millionths,
+      salt: toBase64url(salt),
+      session,
+    })),
     version: 1,
   }
 }

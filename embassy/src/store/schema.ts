@@ -30,9 +30,9 @@ CREATE TABLE IF NOT EXISTS signatures (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS meters (capability TEXT PRIMARY KEY, millionths INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changes (
-  session TEXT NOT NULL, capability TEXT NOT NULL, millionths INTEGER NOT NULL, salt BLOB NOT NULL,
-  PRIMARY KEY (session, capability)
-) STRICT, WITHOUT ROWID;
+  id INTEGER PRIMARY KEY, session TEXT NOT NULL, capability TEXT NOT NULL, millionths INTEGER NOT NULL,
+  salt BLOB NOT NULL, UNIQUE (session, capability)
+) STRICT;
 CREATE TABLE IF NOT EXISTS coverage (
   id INTEGER PRIMARY KEY CHECK (id = 1), boots INTEGER NOT NULL, rollbacks INTEGER NOT NULL,
   sessions INTEGER NOT NULL, sessions_unmetered INTEGER NOT NULL, output_bytes_unmetered INTEGER NOT NULL,

@@ -20,7 +20,7 @@ export interface Closing {
         after: Draft[]
         outputBytes: number
       }
-    | { kind: 'read'; authority: string; salt: Uint8Array }
+    | { kind: 'read'; authority: string; salt: Uint8Array; after?: number }
     | { kind: 'abort'; abort: Draft }
   egressOpenMs: number
 }

@@ -1,4 +1,5 @@
-import { randomBytes } from '@sealed/protocol'
+import { MAX_OPENINGS, randomBytes, replayMeters } from '@sealed/protocol'
+import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LedgerWorld, OPENING } from '../test-support/ledger-world.ts'
 import { MAX_CAPABILITIES } from './registry-rows.ts'
@@ -79,9 +80,50 @@ test('the same signature twice is one', async () => {
 })
 
 test('the registry is bounded, and a refused write leaves nothing', async () => {
-  for (let i = 0; i < MAX_CAPABILITIES; i++) await world.use([1, i], `a/${i}`)
-  await expect(world.use([1, -1], 'a/more')).rejects.toThrow(
+  for (let i = 0; i < MAX_CAPABILITIES; i++) await world.use([1, i], `${'a'.repeat(32)}/${i}`)
+  await expect(world.use([1, -1], `${'a'.repeat(32)}/more`)).rejects.toThrow(
     expect.objectContaining({ code: 'registry.full' }),
   )
-  expect(await world.meter('a/more')).toBeUndefined()
+  expect(await world.meter(`${'a'.repeat(32)}/more`)).toBeUndefined()
+})
+
+test('a reading opens every change of its authority’s, in pages, and their sum over the log is the meter', async () => {
+  const authority = 'a'.repeat(32)
+  await world.use([3, 4], `${authority}/x`)
+  await world.use([1, 0], `${'b'.repeat(32)}/other`)
+  const closed = []
+  for (let i = 0; i < 5; i++) closed.push(await world.use([4, 3]))
+  const leaves = closed.map(({ leaf }) => leaf)
+  const whole = await world.read(authority)
+  const { sums, changes, opened } = await replayMeters(leaves, whole.openings)
+  expect([...sums]).toEqual(
+    whole.meters.map(({ capability, millionths }) => [capability, millionths]),
+  )
+  expect([changes, opened]).toEqual([10, 5])
+  expect(whole.next).toBeUndefined()
+})
+
+test('a reading that does not hold all openings says where the next goes on', async () => {
+  const authority = 'a'.repeat(32)
+  await world.use([3, 4], `${authority}/x`)
+  await world.stop()
+  const db = new Sqlite(world.path)
+  const insert = db.prepare(
+    'INSERT INTO changes (session, capability, millionths, salt) VALUES (?, ?, 1, zeroblob(32))',
+  )
+  db.transaction(() => {
+    for (let i = 0; i < MAX_OPENINGS + 3; i++)
+      insert.run(i.toString(16).padStart(32, '0'), `${authority}/x`)
+  })()
+  db.close()
+  await world.restart()
+  await world.ledger.start()
+  const first = await world.read(authority)
+  const second = await world.read(authority, first.next)
+  expect([first.openings.length, second.openings.length, second.next]).toEqual([
+    MAX_OPENINGS,
+    3,
+    undefined,
+  ])
+  expect(second.openings.at(-1)!.session).toBe((MAX_OPENINGS + 2).toString(16).padStart(32, '0'))
 })

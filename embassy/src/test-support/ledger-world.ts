@@ -3,7 +3,13 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { randomBytes, type SealedError, type Statement } from '@sealed/protocol'
+import {
+  parseReading,
+  type Reading,
+  randomBytes,
+  type SealedError,
+  type Statement,
+} from '@sealed/protocol'
 import { ledgerKey } from '../keys/ledger-key.ts'
 import { Ledger } from '../ledger/ledger.ts'
 import { type Draft, extend } from '../store/stamp.ts'
@@ -166,22 +172,24 @@ export class LedgerWorld {
     return closed
   }
 
-  async meter(capability: string): Promise<number | undefined> {
+  async read(authority: string, after?: number): Promise<Reading> {
     const { id, statements } = await this.open()
-    const end = {
-      kind: 'read',
-      authority: capability.split('/')[0]!,
-      salt: new Uint8Array(32),
-    } as const
     const { reading } = await this.ledger.close({
       session: id,
       statements: statements.slice(0, 1),
-      end,
+      end: {
+        kind: 'read',
+        authority,
+        salt: new Uint8Array(32),
+        ...(after !== undefined && { after }),
+      },
       egressOpenMs: 0,
     })
-    const { meters } = JSON.parse(reading!) as {
-      meters: { capability: string; millionths: number }[]
-    }
+    return parseReading(reading!)
+  }
+
+  async meter(capability: string): Promise<number | undefined> {
+    const { meters } = await this.read(capability.split('/')[0]!)
     return meters.find((row) => row.capability === capability)?.millionths
   }
 

@@ -1,19 +1,39 @@
-// read: an authority's meters, never without the coverage that says how much of the use they speak for.
+// read: an authority's meters, never without the coverage that says how much of the use they speak for; and, where a
+// file is given, the openings with which `log replay` sums them up again.
+import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { Reading } from '@sealed/protocol'
+import { canonicalize, type Reading } from '@sealed/protocol'
 import { readAuthorityFile } from '../../authority-file.ts'
 import { read } from '../../operations.ts'
 import { type Io, plainLine, printJson } from '../io.ts'
 import { storyteller } from '../story.ts'
-import { EXIT, type Exit } from '../usage.ts'
+import { EXIT, type Exit, UsageError } from '../usage.ts'
 import { inSession, type SessionFlags, sessionJson, tell } from './session.ts'
 
 export async function readCommand(
   io: Io,
-  flags: SessionFlags & { authority: string },
+  flags: SessionFlags & { authority: string; openings?: string },
 ): Promise<Exit> {
   const authority = await readAuthorityFile(resolve(io.cwd, flags.authority))
-  const answer = await inSession(io, flags, (options) => read({ ...options, authority }))
+  const ask = (after?: number) =>
+    inSession(io, flags, (options) =>
+      read({ ...options, authority, ...(after !== undefined && { after }) }),
+    )
+  let answer = await ask()
+  if (flags.openings !== undefined) {
+    const readings = [answer.reading]
+    while (answer.reading.next !== undefined) {
+      answer = await ask(answer.reading.next)
+      readings.push(answer.reading)
+    }
+    const lines = readings.map((reading) => `${canonicalize(reading)}\n`).join('')
+    // Whoever holds salts can tell from the log how much each session used: for the authority alone.
+    await writeFile(resolve(io.cwd, flags.openings), lines, { mode: 0o600, flag: 'wx' }).catch(
+      (error: Error) => {
+        throw new UsageError(`cannot write ${flags.openings}: ${error.message}`, 'openings')
+      },
+    )
+  }
   tell(storyteller(io, flags), answer, answer.verdict, [])
   if (flags.json) printJson(io, { ...sessionJson(answer), reading: answer.reading })
   else io.stdout.write(`${readingLines(answer.reading).join('\n')}\n`)
