@@ -13,7 +13,7 @@ export const MAX_OPENINGS = 1_000
 const openingSchema = v.strictObject({
   capability: text(128),
   millionths: integer(),
-  salt: base64url(32),
+  salt: v.pipe(base64url(32), v.length(43)),
   session: hex(16),
 })
 export type Opening = v.InferOutput<typeof openingSchema>
