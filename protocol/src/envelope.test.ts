@@ -133,6 +133,16 @@ describe('an envelope', () => {
   })
 })
 
+describe('a transport key', () => {
+  it('is an RSA key, and nothing else is wrapped to', async () => {
+    const ecdsa = { name: 'ECDSA', namedCurve: 'P-256' }
+    const pair = (await crypto.subtle.generateKey(ecdsa, true, ['sign'])) as CryptoKeyPair
+    const other = new Uint8Array(await crypto.subtle.exportKey('spki', pair.publicKey))
+    for (const spki of [new Uint8Array(0), new Uint8Array(64), other])
+      await expect(importTransportKey(spki)).rejects.toMatchObject({ code: 'evidence.invalid' })
+  })
+})
+
 describe('parts of two envelopes', () => {
   it('never make a third', async () => {
     const flat = (e: Envelope) => [e.header, e.input, e.instructions, e.keys.action, e.keys.input]

@@ -97,16 +97,18 @@ export type TransportPublicKey = { id: string; key: CryptoKey }
 
 const OAEP = { name: 'RSA-OAEP' } as const
 
-/** Imports a transport key's SubjectPublicKeyInfo (DER); its id is the SHA-256 of those bytes, in hex. */
+/**
+ * Imports a transport key's SubjectPublicKeyInfo (DER); its id is the SHA-256 of those bytes, in hex. Throws
+ * `evidence.invalid` when they are no RSA key.
+ */
 export async function importTransportKey(spki: Uint8Array): Promise<TransportPublicKey> {
-  const key = await crypto.subtle.importKey(
-    'spki',
-    spki as Bytes,
-    { ...OAEP, hash: 'SHA-256' },
-    false,
-    ['encrypt'],
-  )
-  return { id: await sha256Hex(spki), key }
+  const algorithm = { ...OAEP, hash: 'SHA-256' }
+  try {
+    const key = await crypto.subtle.importKey('spki', spki as Bytes, algorithm, false, ['encrypt'])
+    return { id: await sha256Hex(spki), key }
+  } catch (cause) {
+    throw new SealedError('evidence.invalid', 'the transport key is no RSA key', { cause })
+  }
 }
 
 /** Makes an envelope. `instructions` is what `padInstructions` pads: empty, unsigned, or a JWS. */

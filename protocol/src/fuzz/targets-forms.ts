@@ -14,7 +14,7 @@ import {
   utf8,
 } from '../bytes.ts'
 import { parseDeployment, parseWorkload } from '../config.ts'
-import { parseEnvelope, parseHeader } from '../envelope.ts'
+import { importTransportKey, parseEnvelope, parseHeader } from '../envelope.ts'
 import { checkGrammar } from '../grammar.ts'
 import { canonicalBytes, canonicalize, parseCanonical, parseStrict } from '../json.ts'
 import { parsePolicy } from '../policy.ts'
@@ -196,6 +196,12 @@ export const formTargets: Target[] = [
     ...json,
     accepts: async (input) =>
       same(canonicalBytes((await parseHeader(input)).header), input, 'a header'),
+  },
+  {
+    name: 'transport key to wrap to',
+    samples: [fromBase64url(document.transport_keys[0]!.spki)],
+    shape: 'bytes',
+    accepts: async (input) => (await importTransportKey(input)).id.length === 64,
   },
   {
     name: 'answer between processes',

@@ -4,10 +4,12 @@ import { formTargets } from './targets-forms.ts'
 import { hardwareTargets } from './targets-hardware.ts'
 import { logTargets } from './targets-log.ts'
 import { signedTargets } from './targets-signed.ts'
+import { teeTargets } from './targets-tee.ts'
 
 export const allTargets = async (): Promise<Target[]> => [
   ...formTargets,
   ...(await hardwareTargets()),
   ...(await logTargets()),
+  ...(await teeTargets()),
   ...(await signedTargets()),
 ]

@@ -1,6 +1,7 @@
 // Intel TDX quotes, versions 4 and 5 (Intel TDX DCAP quoting library, "TD quote format"): parsed to the last byte, and
 // the three signatures inside. What the values must be is decided elsewhere.
 import { type Bytes, concat, equal, sha256, toHex } from '../bytes.ts'
+import { SealedError } from '../errors.ts'
 import { parsePckPem } from './pck-pem.ts'
 import { TeeReader } from './reader.ts'
 
@@ -142,10 +143,15 @@ function parseQe(r: TeeReader): QuotingEnclave {
   return { report, signature, authData, miscSelect, flags, mrSigner, isvProdId, reportData }
 }
 
-/** True when the attestation key signed header and body. */
+/** True when the attestation key signed header and body. Throws `evidence.invalid` when it is no point of its curve. */
 export async function tdxQuoteIsSigned({ attestationKey, signature, signed }: TdxQuote) {
   const point = concat(Uint8Array.of(4), attestationKey)
-  const key = await crypto.subtle.importKey('raw', point, P256, false, ['verify'])
+  let key: CryptoKey
+  try {
+    key = await crypto.subtle.importKey('raw', point, P256, false, ['verify'])
+  } catch (cause) {
+    throw new SealedError('evidence.invalid', 'TDX quote: no point of its curve', { cause })
+  }
   return crypto.subtle.verify(SHA256, key, signature, signed)
 }
 
