@@ -6,6 +6,7 @@ Each lie is made with the real keys wherever a hostile operator would have them,
 import bundles_boot
 import bundles_document
 import bundles_receipt
+import cosigned_proof
 from bundles_base import Judge
 from make import drop, put
 from seeded import some
@@ -82,4 +83,5 @@ def vectors():
     bundles_document.lies(j)
     bundles_boot.lies(j)
     bundles_receipt.lies(j)
+    cosigned_proof.lies(j)
     return [j.vectors]

@@ -10,17 +10,19 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "python")]
 
 import bundles  # noqa: E402
+import formats_evidence  # noqa: E402
 import formats_log  # noqa: E402
 import formats_session  # noqa: E402
 import formats_text  # noqa: E402
 import formats_wire  # noqa: E402
 
+MODULES = (formats_text, formats_wire, formats_session, formats_log, formats_evidence, bundles)
 OUT = HERE.parent.parent / "protocol" / "vectors"
 
 
 def main():
     changed = []
-    for vectors in [*formats_text.vectors(), *formats_wire.vectors(), *formats_session.vectors(), *formats_log.vectors(), *bundles.vectors()]:
+    for vectors in [each for module in MODULES for each in module.vectors()]:
         path = OUT / f"{vectors.format}.json"
         text = vectors.text().encode()
         if not path.exists() or path.read_bytes() != text:

@@ -1,16 +1,17 @@
 """What each format of protocol/vectors/ is run through: a function of a case and its file."""
 import functools
+import hashlib
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from . import forms, wire
-from .cosigned import cosigned_at, open_cosigned
+from . import event_log, forms, tpm, wire
+from .cosigned import cosigned_at, open_cosigned, parse_proof
 from .edits import edited
 from .encodings import base64url, canonical, ensure, parse_canonical, salted, sha256, unbase64url, unhex
 from .merkle import check_consistency, leaf_hash, root_from_path
 from .note import open_checkpoint
 from .session import check_grammar
-from .verdict import verify
+from .verdict import check_transport_key, verify
 
 
 def _json(case, _):
@@ -129,10 +130,64 @@ def _attribution(case, _):
     return {"use": use}
 
 
+def _key_set(case, file):
+    raw = canonical(edited(file["base"], *case["edits"]))
+    forms.key_set(parse_canonical(raw))
+    return {"k": sha256(raw).hex()}
+
+
+def _transport_key(case, file):
+    record = edited(file["base"], *case["edits"])
+    forms.transport_key(record)
+    check_transport_key(record, unbase64url(file["common"]["key_set"]["ledger_key"]))
+
+
+def _attestation_key(case, _):
+    return {"name": tpm.AttestationKey(unbase64url(case["public"])).name.hex()}
+
+
+def _quote(case, file):
+    key = tpm.AttestationKey(unbase64url(file["common"]["keys"][case["key"]]))
+    tpm.check_signature(key, case)
+    attest = tpm.opened(case)
+    tpm.check_selection(attest, {int(i): bytes.fromhex(each) for i, each in file["common"]["pcrs"].items()})
+    tpm.check_binding(attest, case["purpose"], bytes.fromhex(file["common"]["k"]), bytes.fromhex(case["x"]))
+    return {"reset": attest.reset, "restart": attest.restart}
+
+
+def _measurement(case, _):
+    {"key_set": forms.key_set, "configuration": forms.configuration}[case["of"]](case["value"])
+    digest = sha256(canonical(case["value"]))
+    ensure(sha256(bytes(32), digest).hex() == case["stated"], "another value")
+    return {"digest": digest.hex(), "pcr": {"key_set": 14, "configuration": 8}[case["of"]]}
+
+
+def _event_log(case, _):
+    events = event_log.parse(unbase64url(case["log"]))
+    values = {str(pcr): value.hex() for pcr, value in sorted(event_log.replay(events).items())}
+    return {"applications": event_log.applications(events), "pcrs": values}
+
+
+def _policy(case, file):
+    forms.policy(edited(file["base"], *case["edits"]))
+
+
+def _report_data(case, _):
+    data = b"sealed/report/v1\0" + sha256(unbase64url(case["ak_public"])) + bytes.fromhex(case["k"])
+    ensure(hashlib.sha512(data).hexdigest() == case["stated"], "another")
+
+
+def _tlog_proof(case, _):
+    index, path, checkpoint = parse_proof(case["proof"])
+    return {"index": index, "path": [each.hex() for each in path], "checkpoint": checkpoint}
+
+
 RUNNERS = {
     "json": _json, "encoding": _encoding, "splice": _splice, "header": _header, "envelope": _envelope,
     "response": _response, "digest": _digest, "instructions": _instructions,
     "verdict": _verdict, "statement": _statement, "grammar": _grammar, "leaf": _leaf, "inclusion": _inclusion,
     "consistency": _consistency, "checkpoint": _checkpoint, "cosignature": _cosignature, "reading": _reading,
-    "attribution": _attribution,
+    "attribution": _attribution, "key_set": _key_set, "transport_key": _transport_key,
+    "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
+    "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
 }

@@ -17,6 +17,13 @@ CHECKS = {
 }
 
 
+def check_transport_key(record, ledger_key):
+    ensure(sha256(unbase64url(record["spki"])).hex() == record["id"], "a transport key's id")
+    text = canonical({name: value for name, value in record.items() if name != "signature"})
+    signed = verify_ed25519(ledger_key, unbase64url(record["signature"]), b"sealed/transport-key/v1\0" + text)
+    ensure(signed, "a transport key's signature")
+
+
 class Skipped(Exception):
     pass
 
@@ -159,10 +166,7 @@ class Verifier:
     def document_transport_keys(self):
         ledger = unbase64url(self.document["key_set"]["ledger_key"])
         for key in self.document["transport_keys"]:
-            ensure(sha256(unbase64url(key["spki"])).hex() == key["id"], "a transport key's id")
-            text = canonical({name: value for name, value in key.items() if name != "signature"})
-            signed = verify_ed25519(ledger, unbase64url(key["signature"]), b"sealed/transport-key/v1\0" + text)
-            ensure(signed, "a transport key's signature")
+            check_transport_key(key, ledger)
 
     def document_configuration(self):
         configuration = self.document["configuration"]
