@@ -103,6 +103,15 @@ describe('a consistency proof', () => {
       }
   })
 
+  it('does not hold for a root that is another size’s', async () => {
+    for (let size = 2; size <= 20; size++)
+      for (let old = 1; old < size; old++) {
+        const proof = await merkleConsistency(leaves.slice(0, size), old)
+        for (const claimed of [2 * size, 4 * size, SIZES + size])
+          expect(await verifyConsistency(head(old), head(claimed, roots[size]), proof)).toBe(false)
+      }
+  })
+
   it('is not to be had between two logs of one beginning', async () => {
     const forked = [...leaves.slice(0, 9), ...leaves.slice(20, 31)]
     const root = await merkleRoot(forked)

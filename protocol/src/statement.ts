@@ -112,12 +112,12 @@ const sessionLeaf = v.strictObject({
   statements: v.pipe(v.array(statementSchema), v.minLength(2), v.maxLength(32)),
   version: v.literal(1),
 })
-/** First leaf of each boot's log: which boot this is and where the previous one ended. */
+/** First leaf of each boot's log: which boot this is, and with which tree and checkpoint the log before it ended. */
 const bootLeaf = v.strictObject({
   key_set: digest,
   kind: v.literal('boot'),
   previous: v.exactOptional(
-    v.strictObject({ checkpoint_digest: digest, origin: text(128), size: integer() }),
+    v.strictObject({ checkpoint_digest: digest, origin: text(128), root: digest, size: integer() }),
   ),
   started_ms: integer(),
   version: v.literal(1),

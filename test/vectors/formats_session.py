@@ -129,7 +129,9 @@ def leaf_vectors():
     session, read = Session(BOOT).leaf, Session(BOOT, "reading", operation="read").leaf
     began = {
         "key_set": BOOT.k.hex(), "kind": "boot", "started_ms": BOOT.started, "version": 1,
-        "previous": {"checkpoint_digest": hexes("checkpoint"), "origin": BOOT.origin, "size": 7},
+        "previous": {
+            "checkpoint_digest": hexes("checkpoint"), "origin": BOOT.origin, "root": hexes("root of the log before"), "size": 7,
+        },
     }
     v = Vectors(
         "leaf", "Leaf", "Leaves: one of `base` with edits. `expect` is the leaf hash of its canonical bytes.",
@@ -156,7 +158,8 @@ def leaf_vectors():
         ("a boot with statements", "no such member", "boot", put("statements", value=[])),
         ("a boot without its time", "a member is missing", "boot", drop("started_ms")),
         ("a boot after something", "a member is missing", "boot", drop("previous", "size")),
-        ("a boot after something with a member more", "no such member", "boot", put("previous", "root", value=hexes("x"))),
+        ("a boot after something with a member more", "no such member", "boot", put("previous", "leaf", value=hexes("x"))),
+        ("a boot after something without a root", "a member is missing", "boot", drop("previous", "root")),
         ("a boot after nothing", "type", "boot", put("previous", value=None)),
         ("a boot of an origin of 129", "128 at most", "boot", put("previous", "origin", value="a" * 129)),
     ):

@@ -10,6 +10,7 @@ import {
   parseTlogProof,
   sha256Hex,
   TileTree,
+  toHex,
   utf8,
   verifyConsistency,
   verifyInclusion,
@@ -193,10 +194,26 @@ test('a new boot’s log names the last checkpoint of the one before', async () 
     line: `— w/a ${'A'.repeat(100)}\n`,
   })
   const { origin } = world
+  const root = toHex(headOf(last).root)
   await world.reboot()
   await world.ledger.start()
   const leaf = JSON.parse((await world.store.runLazy('bootLeaf', world.origin))!)
   const checkpoint_digest = await sha256Hex(utf8(last))
-  expect(leaf.previous).toEqual({ checkpoint_digest, origin, size: 3 })
+  expect(leaf.previous).toEqual({ checkpoint_digest, origin, root, size: 3 })
   expect((await world.store.runLazy('checkpoint', origin))!.startsWith(last)).toBe(true)
+})
+
+test('what a power cut took the last checkpoint of is still the log that the next boot names', async () => {
+  const early = await checkpoint()
+  await grow(9)
+  const late = headOf(await checkpoint())
+  const { origin } = world
+  await alter(`UPDATE logs SET note = '${early}'`)
+  const tile = { origin, tile: parseTilePath('tile/0/000.p/9')! }
+  expect(await world.store.runLazy('tile', tile)).toBeUndefined()
+  await world.reboot()
+  await world.ledger.start()
+  const { previous } = JSON.parse((await world.store.runLazy('bootLeaf', world.origin))!)
+  expect(previous).toMatchObject({ origin, size: 9, root: toHex(late.root) })
+  expect(await world.store.runLazy('tile', tile)).toHaveLength(9 * 32)
 })

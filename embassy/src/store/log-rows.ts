@@ -22,6 +22,14 @@ interface Cosigned {
   lines: string[]
 }
 
+interface LogRow {
+  id: number
+  size: number
+  note: string | null
+  /** Whether a later boot has a log of its own. */
+  isPast: boolean
+}
+
 export abstract class LogRows {
   readonly #sql: Statements
 
@@ -46,12 +54,15 @@ export abstract class LogRows {
     return log.note + (cosigned?.lines.join('') ?? '')
   }
 
-  /** A tile's hashes; undefined where the newest checkpoint does not reach. Throws `log.damaged`. */
+  /**
+   * A tile's hashes; undefined beyond the newest checkpoint, or, in the log of an earlier boot, beyond its end, which the
+   * next boot's first leaf commits to. Throws `log.damaged`.
+   */
   tile({ origin, tile }: { origin: string; tile: Tile }): Uint8Array | undefined {
     const log = this.#log(origin)
     if (!log?.note) return undefined
     const { level, index, width } = tile
-    if (width > tileWidth(level, index, sizeOf(log.note))) return undefined
+    if (width > tileWidth(level, index, log.isPast ? log.size : sizeOf(log.note))) return undefined
     const first = index * TILE_WIDTH
     const rows = this.#sql.all<{ hash: Buffer }>(
       'SELECT hash FROM nodes WHERE log = ? AND level = ? AND idx >= ? AND idx < ? ORDER BY idx',
@@ -125,8 +136,12 @@ export abstract class LogRows {
         this.#sql.run('DELETE FROM cosignatures WHERE log = ? AND note = ?', log.id, note)
   }
 
-  #log(origin: string): { id: number; note: string | null } | undefined {
-    return this.#sql.get('SELECT id, note FROM logs WHERE origin = ?', origin)
+  #log(origin: string): LogRow | undefined {
+    const row = this.#sql.get<Omit<LogRow, 'isPast'> & { newest: number }>(
+      'SELECT id, size, note, (SELECT MAX(id) FROM logs) AS newest FROM logs WHERE origin = ?',
+      origin,
+    )
+    return row && { ...row, isPast: row.id !== row.newest }
   }
 
   #cosigned(log: number): Cosigned[] {

@@ -28,6 +28,14 @@ import type { Boot, Closing, Kept, Opening, Proof, Step, Stepped } from './step.
 
 const NONCE_LIFETIME_MS = 15 * 60_000
 
+/** Where a log ended: leaves after its last checkpoint too, which a power cut may leave behind. */
+interface LogEnd {
+  id: number
+  origin: string
+  size: number
+  note: string | null
+}
+
 export class Operations extends LogRows {
   readonly #db: Connection
   readonly #sql: Statements
@@ -50,9 +58,7 @@ export class Operations extends LogRows {
   openLog(boot: { origin: string; keySet: string }): void {
     checkRegistry(this.#sql)
     const known = this.#sql.get<{ id: number }>('SELECT id FROM logs WHERE origin = ?', boot.origin)
-    const previous = this.#sql.get<{ origin: string; size: number; note: string | null }>(
-      'SELECT origin, size, note FROM logs ORDER BY id DESC LIMIT 1',
-    )
+    const previous = this.#sql.get<LogEnd>('SELECT * FROM logs ORDER BY id DESC LIMIT 1')
     const state = getMeta<string>(this.#sql, 'checkpoint.state')
     if (state !== undefined && state !== stateDigest(this.#sql).toString('hex'))
       throw new SealedError(
@@ -72,6 +78,7 @@ export class Operations extends LogRows {
           previous: {
             checkpoint_digest: hash('sha256', previous.note),
             origin: previous.origin,
+            root: root(nodesOf(this.#sql, previous.id), previous.size).toString('hex'),
             size: previous.size,
           },
         }),

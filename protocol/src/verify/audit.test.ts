@@ -105,18 +105,12 @@ describe('a new boot', () => {
   })
 
   it('whose log before it is not the one that it names is a fork', async () => {
-    for (const note of [
-      await first.note(20),
-      await second.note(5),
-      await first.note(21, { counter: 1n }),
-    ]) {
-      const source = serveLogs(all, {
-        checkpoint: (origin, honest) => (origin === first.origin ? note : honest),
-      })
-      await expect(auditLog(source, await first.note(3), third)).rejects.toThrow(
-        fork(/last checkpoint of .* is not the one/),
-      )
-    }
+    const other = relaid(first, first.leaves.with(9, utf8('another')))
+    const shown = auditLog(serveLogs([other, second, third]), await other.note(15), third)
+    await expect(shown).rejects.toThrow(failing('log.damaged', /not those of the checkpoint/))
+    await expect(auditLog(serveLogs(all), await other.note(15), third)).rejects.toThrow(
+      fork(/another log than the one kept at 15/),
+    )
   })
 
   it('whose first leaf is not in its log, or of another key set, is a fork', async () => {
@@ -128,12 +122,18 @@ describe('a new boot', () => {
     )
   })
 
-  it('is not believed by a lost end: what was kept beyond it is cut short', async () => {
-    const lost = await createLog(0, { log: first, note: await first.note(15) })
-    const source = serveLogs([first, lost], {
-      checkpoint: (origin, note) => (origin === first.origin ? first.note(15) : note),
+  it('that names an end before what was kept cuts the log short', async () => {
+    const short = relaid(first, first.leaves.slice(0, 15))
+    const cut = await createLog(0, { log: short, note: await first.note(15) })
+    const shown = auditLog(serveLogs([first, cut]), await first.note(16), cut)
+    await expect(shown).rejects.toThrow(fork(/cut short: 16 leaves were kept/))
+  })
+
+  it('whose log before it lost its last checkpoint, and no leaf, is followed all the same', async () => {
+    const source = serveLogs(all, {
+      checkpoint: (origin, note) => (origin === first.origin ? first.note(2) : note),
     })
-    await expect(auditLog(source, await first.note(16), lost)).rejects.toThrow(fork(/cut short/))
+    expect((await auditLog(source, await first.note(21), second)).logs).toHaveLength(2)
   })
 })
 

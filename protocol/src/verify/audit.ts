@@ -1,13 +1,13 @@
 // Holds a checkpoint that was kept against the log of today: either the one is shown to have grown into the other, leaf
 // by leaf and boot by boot, or the audit fails with where they part. It takes nothing for granted that a source says.
-import { sha256Hex, utf8 } from '../bytes.ts'
+import { fromHex } from '../bytes.ts'
 import { type Checkpoint, openLogCheckpoint, parseCheckpointBody } from '../checkpoint.ts'
-import { verifyConsistency } from '../consistency.ts'
+import { type TreeHead, verifyConsistency } from '../consistency.ts'
 import { readCosignatures, type WitnessKey } from '../cosignature.ts'
 import { SealedError } from '../errors.ts'
 import { leafHash, verifyInclusion } from '../merkle.ts'
 import { parseNote } from '../note.ts'
-import { type BootLeaf, parseBootLeaf } from '../statement.ts'
+import { parseBootLeaf } from '../statement.ts'
 import { TileTree } from '../tiles.ts'
 
 /** Where logs are read from, by origin. Each call throws when there is no such thing. */
@@ -73,14 +73,14 @@ export async function auditLog(
   if (isOfToday) await openLogCheckpoint(savedNote, today.ledgerKey)
   const newest = await openTodaysCheckpoint(source, today, witnesses)
   const logs = [today.origin]
-  let link = newest.checkpoint
-  while (link.origin !== saved.origin) {
-    link = await previousCheckpoint(source, link)
-    if (logs.includes(link.origin) || logs.length >= MAX_BOOTS)
+  let end: LogEnd = newest.checkpoint
+  while (end.origin !== saved.origin) {
+    end = await endBefore(source, end)
+    if (logs.includes(end.origin) || logs.length >= MAX_BOOTS)
       throw fork(`the way back from ${today.origin} does not end`)
-    logs.push(link.origin)
+    logs.push(end.origin)
   }
-  await proveGrowth(source, saved, link)
+  await proveGrowth(source, saved, end)
   return {
     saved,
     savedSignature: isOfToday ? 'verified' : 'unchecked',
@@ -91,39 +91,38 @@ export async function auditLog(
   }
 }
 
-const treeOf = (source: LogSource, head: Checkpoint): Promise<TileTree> =>
-  TileTree.open((path) => source.tile(head.origin, path), head)
+/** A log up to where it is known: to its newest checkpoint, or to where the next boot says that it ended. */
+interface LogEnd extends TreeHead {
+  origin: string
+  counter?: bigint
+}
 
-/** The last checkpoint of the log before this one, as this one's first leaf commits to it. */
-async function previousCheckpoint(source: LogSource, of: Checkpoint): Promise<Checkpoint> {
+const treeOf = (source: LogSource, end: LogEnd): Promise<TileTree> =>
+  TileTree.open((path) => source.tile(end.origin, path), end)
+
+/** The end of the log before this one, as this one's first leaf commits to it. */
+async function endBefore(source: LogSource, of: LogEnd): Promise<LogEnd> {
   const bytes = await source.boot(of.origin)
   const tree = await treeOf(source, of)
   if (of.size === 0) throw fork(`${of.origin} has no leaf that names the log before it`)
   const path = await tree.inclusion(0)
   if (!(await verifyInclusion(of.root, await leafHash(bytes), 0, of.size, path)))
     throw fork(`what ${of.origin} shows as its first leaf is not in it`)
-  const leaf: BootLeaf = parseBootLeaf(bytes)
-  if (of.origin !== `sealed/${leaf.key_set.slice(0, 16)}`)
+  const { key_set, previous } = parseBootLeaf(bytes)
+  if (of.origin !== `sealed/${key_set.slice(0, 16)}`)
     throw fork(`the first leaf of ${of.origin} is of another key set`)
-  if (!leaf.previous) throw fork(`${of.origin} continues no other log`)
-  const { checkpoint_digest, origin } = leaf.previous
-  const { body, signatures } = parseNote(await source.checkpoint(origin))
-  for (const { line, name } of signatures)
-    if (name === origin && (await sha256Hex(utf8(`${body}\n${line}`))) === checkpoint_digest) {
-      const checkpoint = parseCheckpointBody(body)
-      if (checkpoint.origin === origin) return checkpoint
-    }
-  throw fork(`the last checkpoint of ${origin} is not the one that ${of.origin} continues`)
+  if (!previous) throw fork(`${of.origin} continues no other log`)
+  return { origin: previous.origin, root: fromHex(previous.root), size: previous.size }
 }
 
-/** Throws unless `newer` is `older` with leaves appended. */
-async function proveGrowth(source: LogSource, older: Checkpoint, newer: Checkpoint): Promise<void> {
-  const where = `${newer.origin} at ${newer.size} leaves`
-  if (older.size > newer.size) throw fork(`${where} is cut short: ${older.size} leaves were kept`)
-  if (older.counter > newer.counter)
-    throw fork(`the counter of ${where} is ${newer.counter}, below ${older.counter} that was kept`)
-  const tree = await treeOf(source, newer)
-  const proof = await tree.consistency(older.size)
-  if (await verifyConsistency(older, newer, proof)) return
-  throw fork(`${where} is another log than the one kept at ${older.size} leaves`)
+/** Throws unless the log up to `end` is the one that was kept, with leaves appended. */
+async function proveGrowth(source: LogSource, kept: Checkpoint, end: LogEnd): Promise<void> {
+  const where = `${end.origin} at ${end.size} leaves`
+  if (kept.size > end.size) throw fork(`${where} is cut short: ${kept.size} leaves were kept`)
+  if (end.counter !== undefined && kept.counter > end.counter)
+    throw fork(`the counter of ${where} is ${end.counter}, below ${kept.counter} that was kept`)
+  const tree = await treeOf(source, end)
+  const proof = await tree.consistency(kept.size)
+  if (await verifyConsistency(kept, end, proof)) return
+  throw fork(`${where} is another log than the one kept at ${kept.size} leaves`)
 }

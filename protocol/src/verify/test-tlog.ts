@@ -32,6 +32,7 @@ export async function createLog(
       previous: {
         checkpoint_digest: await sha256Hex(utf8(previous.note)),
         origin: previous.log.origin,
+        root: toHex(await rootOf(previous.log.leaves)),
         size: previous.log.leaves.length,
       },
     }),

@@ -87,7 +87,7 @@ session_leaf = record(
 )
 boot_leaf = record(
     key_set=digest, kind=word("boot"), started_ms=integer(), version=VERSION,
-    previous=Maybe(record(checkpoint_digest=digest, origin=text(128), size=integer())),
+    previous=Maybe(record(checkpoint_digest=digest, origin=text(128), root=digest, size=integer())),
 )
 leaf = by("kind", session=session_leaf, boot=boot_leaf)
 
