@@ -70,36 +70,47 @@ export async function parseEventLog(bytes: Uint8Array): Promise<EventLog> {
   if (bytes.length > MAX_EVENT_LOG) throw bad(`more than ${MAX_EVENT_LOG} bytes`)
   const r = new TpmReader(bytes, 'little')
   const algorithms = readLogHeader(r, PCRS)
-  const events: LogEvent[] = []
+  const extended: Omit<LogEvent, 'believed'>[] = []
   let startupLocality: number | undefined
   for (let count = 0; r.left > 0; count++) {
     if (count === MAX_EVENTS) throw bad(`more than ${MAX_EVENTS} events`)
-    const { pcr, type, digest, data } = readLogEvent(r, algorithms, PCRS)
-    if (type !== EVENT.noAction) {
-      const believed = equal(digest, await sha256(data))
-      checkSeparator(type, digest, believed)
-      events.push({ pcr, type, digest, data, believed })
-    } else if (digest.some((byte) => byte !== 0)) {
+    const event = readLogEvent(r, algorithms, PCRS)
+    if (event.type !== EVENT.noAction) {
+      extended.push(event)
+    } else if (event.digest.some((byte) => byte !== 0)) {
       throw bad('an event that extends nothing has a digest')
-    } else if (equal(data.subarray(0, STARTUP_LOCALITY.length), STARTUP_LOCALITY)) {
-      if (pcr !== 0 || startupLocality !== undefined || events.some((event) => event.pcr === 0))
+    } else if (equal(event.data.subarray(0, STARTUP_LOCALITY.length), STARTUP_LOCALITY)) {
+      if (event.pcr !== 0 || startupLocality !== undefined || extended.some(({ pcr }) => pcr === 0))
         throw bad('startup locality is not told once, before PCR 0 is extended')
-      startupLocality = localityOf(data)
+      startupLocality = localityOf(event.data)
     }
   }
+  const digests = await Promise.all(extended.map(({ data }) => sha256(data)))
+  const events = extended.map((event, i) => ({
+    ...event,
+    believed: equal(event.digest, digests[i]!),
+  }))
+  for (const event of events) checkSeparator(event)
   return { events, startupLocality: startupLocality ?? 0 }
 }
 
 /** The PCR values that the log leads to: every PCR that it speaks of. */
 export async function replayEventLog(log: EventLog): Promise<Map<number, Bytes>> {
-  const pcrs = new Map<number, Bytes>()
-  if (log.startupLocality > 0) pcrs.set(0, new Uint8Array(32).fill(log.startupLocality, 31))
-  for (const { pcr, digest } of log.events) {
-    // Dynamic launch PCRs start at ones; no boot log of ours speaks of them.
-    const before = pcrs.get(pcr) ?? new Uint8Array(32).fill(pcr >= 17 && pcr <= 22 ? 0xff : 0)
-    pcrs.set(pcr, await sha256(before, digest))
-  }
-  return pcrs
+  const indices = new Set(log.events.map(({ pcr }) => pcr))
+  if (log.startupLocality > 0) indices.add(0)
+  const values = [...indices].map(async (index) => {
+    let value: Bytes = initialValue(index, log.startupLocality)
+    for (const { pcr, digest } of log.events) if (pcr === index) value = await sha256(value, digest)
+    return [index, value] as const
+  })
+  return new Map(await Promise.all(values))
+}
+
+/** Zeros; the PCRs of a dynamic launch start at ones, and PCR 0 at the locality that started the TPM. */
+function initialValue(pcr: number, startupLocality: number): Bytes {
+  const value = new Uint8Array(32).fill(pcr >= 17 && pcr <= 22 ? 0xff : 0)
+  if (pcr === 0) value[31] = startupLocality
+  return value
 }
 
 /** Reads the first record, in the SHA-1 form, and returns the digest sizes of the log by algorithm. */
@@ -153,7 +164,7 @@ export function readLogEvent(
 }
 
 /** A separator must be one, and nothing else may look like one: else a log could move the end of the firmware's part. */
-function checkSeparator(type: number, digest: Bytes, believed: boolean): void {
+function checkSeparator({ type, digest, believed }: LogEvent): void {
   const separates = SEPARATORS.some((known) => equal(digest, known))
   if (type === EVENT.separator && !(separates && believed))
     throw bad('a separator holds something else, or tells of an error')
