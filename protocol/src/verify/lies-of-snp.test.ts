@@ -1,10 +1,17 @@
 // Every check of an SEV-SNP report, each failed by a lie of its own: the processor signs what the test makes it say, so
 // that exactly the check named here, and no other, must see through it.
 import { beforeAll, describe, expect, it } from 'vitest'
-import { type Bytes, fromBase64url, randomBytes, toBase64url } from '../bytes.ts'
+import { type Bytes, fromBase64url, toBase64url } from '../bytes.ts'
 import type { CheckId } from './checks.ts'
 import { failures } from './test-scene.ts'
-import { amdExtension, derInteger, makeSnp, type SnpFields, TCB } from './test-snp.ts'
+import {
+  amdExtension,
+  derInteger,
+  makeSnp,
+  type Processor,
+  type SnpFields,
+  TCB,
+} from './test-snp.ts'
 import { TEE, TeeScene, type Told } from './test-tee-scene.ts'
 import { caExtensions } from './test-tpm.ts'
 import { hexOf, NOW } from './test-world.ts'
@@ -17,6 +24,13 @@ beforeAll(async () => {
 const set = (at: number, ...values: number[]) => ({
   report: (bytes: Bytes) => bytes.set(values, at),
 })
+/** A report and a VCEK that agree on a chip id, but not on what such a processor has. */
+const chipOf = (processor: Processor, id: Bytes): SnpFields => ({
+  processor,
+  extensions: { 4: id },
+  report: (bytes) => bytes.fill(0, 0x1a0, 0x1e0).set(id, 0x1a0),
+})
+
 type SnpCase = [lie: string, fails: CheckId, fields: SnpFields, told?: Told]
 const SNP: SnpCase[] = [
   ['a root that the policy does not name', TEE.chain, {}, { snp: { roots: [hexOf(9)] } }],
@@ -47,15 +61,27 @@ const SNP: SnpCase[] = [
     TEE.tcb,
     { extensions: { '3.9': derInteger(0) } },
   ],
-  ['a VCEK with a short chip id', TEE.tcb, { extensions: { 4: randomBytes(8) } }],
+  ['a VCEK with a short chip id', TEE.tcb, chipOf('milan', new Uint8Array(8).fill(9))],
+  ['a Turin VCEK with a long chip id', TEE.tcb, chipOf('turin', new Uint8Array(64).fill(9, 0, 8))],
   ['a VCEK without a chip id', TEE.tcb, { extensions: { 4: undefined } }],
   ['a VLEK in the place of the VCEK', TEE.tcb, { extensions: { 5: Uint8Array.of(0x16, 1, 0x41) } }],
-  ['less running than committed to', TEE.tcb, set(0x3e, 21)],
+  ['less running than committed to', TEE.tcb, set(0x1e6, 23)],
+  [
+    'less running than reported',
+    TEE.tcb,
+    { ...set(0x186, 23), extensions: { '3.3': derInteger(23) } },
+  ],
   ['less running than launched', TEE.tcb, set(0x1f6, 23)],
   ['firmware older than committed to', TEE.tcb, set(0x1e8, 20)],
   ['a minor version older than committed to', TEE.tcb, set(0x1e9, 54)],
   ['a major version older than committed to', TEE.tcb, set(0x1ea, 0)],
   ['levels below the policy’s', TEE.tcb, {}, { snp: { min_tcb: { snp: 23 } } }],
+  [
+    'a reported level below the policy’s',
+    TEE.tcb,
+    { ...set(0x186, 21), extensions: { '3.3': derInteger(21) } },
+    { snp: { min_tcb: { snp: 22 } } },
+  ],
   ['a level that the processor lacks', TEE.tcb, {}, { snp: { min_tcb: { fmc: 0 } } }],
   [
     'a launch below the policy’s levels',

@@ -1,6 +1,7 @@
 // Every check of a TDX quote, each failed by a lie of its own: the processor, its quoting enclave and the PCK sign what the
 // test makes them say, so that exactly the check named here, and no other, must see through it.
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { TeeReport } from '../attestation.ts'
 import { type Bytes, fromBase64url, toBase64url } from '../bytes.ts'
 import { unpaddedTdxQuote } from '../tee/tdx-quote.ts'
 import type { CheckId } from './checks.ts'
@@ -19,6 +20,15 @@ const pair = async (namedCurve: string) =>
     'sign',
     'verify',
   ])) as CryptoKeyPair
+
+/** The document's quote with one byte larger by one: what no signature covers. */
+const plusOne =
+  (at: number) =>
+  (record: TeeReport): void => {
+    const bytes = fromBase64url(record.report)
+    bytes[at]! += 1
+    record.report = toBase64url(bytes)
+  }
 
 type TdxCase = [lie: string, fails: CheckId, fields: TdxFields, told?: Told]
 const body = (at: number, ...values: number[]): TdxFields => ({
@@ -84,6 +94,15 @@ const TDX: TdxCase[] = [
   ['reserved bytes behind ISVSVN', TEE.form, qe(319, 1)],
   ['two certificates', TEE.form, { certificates: (chain) => chain.slice(0, 2) }],
   ['four certificates', TEE.form, { certificates: (chain) => [...chain, chain[2]!] }],
+  ['bytes behind the certificates', TEE.form, { rest: Uint8Array.of(0) }],
+  ['another length of its signatures', TEE.form, {}, { quoted: plusOne(632) }],
+  ['another length of its certification', TEE.form, {}, { quoted: plusOne(766) }],
+  ['another length of its chain', TEE.form, {}, { quoted: plusOne(770 + 384 + 64 + 34 + 2) }],
+  [
+    'something else than certificates',
+    TEE.form,
+    { pem: (text) => text.replace('BEGIN CERTIFICATE', 'BEGIN CERTIFICATF') },
+  ],
   ['text before the certificates', TEE.form, { pem: (text) => `\n${text}` }],
   ['text after the certificates', TEE.form, { pem: (text) => `${text}\n` }],
   ['two NULs after the certificates', TEE.form, { pem: (text) => `${text}\0\0` }],

@@ -44,6 +44,8 @@ export interface TdxFields extends ChainFields {
   pckKey?: CryptoKey
   /** The PEM chain, changed. */
   pem?: (text: string) => string
+  /** What stands behind the chain, within the lengths that hold it. */
+  rest?: Bytes
   certificates?: (chain: Bytes[]) => Bytes[]
   rtmrs?: readonly Bytes[]
   eventLog?: Bytes
@@ -79,7 +81,7 @@ export async function makeTdx(reportData: Uint8Array, fields: TdxFields = {}): P
   const certified = concat(
     ...[qe, await sign(fields.pckKey ?? pck.privateKey, qe)],
     ...[le(authData.length, 2), authData],
-    ...[le(5, 2), le(pemBytes.length, 4), pemBytes],
+    ...[le(5, 2), le(pemBytes.length, 4), pemBytes, fields.rest ?? new Uint8Array(0)],
   )
   const signatures = concat(
     ...[await sign(fields.quoteKey ?? attestation.privateKey, quote), raw],
