@@ -29,6 +29,7 @@ import { gatewayApp } from './server/gateway-app.ts'
 import { listen } from './server/listen.ts'
 import { relayApp } from './server/relay-app.ts'
 import { Sessions } from './session/sessions.ts'
+import { Retention } from './store/retention.ts'
 import { Store } from './store/store.ts'
 import { openTpm } from './tpm/index.ts'
 
@@ -214,6 +215,10 @@ async function start(
     await keep()
     log('transport key rotated', { document: attested.digest })
   }, 60_000)
+  const days = deployment.retention_days
+  const retention = new Retention({ store, days, document: () => attested.digest, log })
+  retention.start()
+  cleanup.push(() => retention.stop())
   const pruning = setInterval(() => void store.run('pruneNonces', undefined), 300_000)
   cleanup.push(async () => {
     clearInterval(holding)

@@ -33,6 +33,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'request.too_large': 413,
   'request.unauthorized': 401,
   'request.not_found': 404,
+  'receipt.pruned': 404,
   'request.method': 405,
   'request.unsupported': 400,
   'workload.unknown': 404,

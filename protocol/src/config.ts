@@ -94,6 +94,8 @@ export const deploymentSchema = v.strictObject({
     /** Further addresses that probes try to reach, beside host, siblings, resolver and metadata server. */
     targets: v.pipe(v.array(egressRuleSchema), v.maxLength(16)),
   }),
+  /** Days that receipts, and what is needed to read them, are kept; hashes, checkpoints and meters stay. */
+  retention_days: v.optional(integer(1, 36_500), 400),
   runtime_dir: path,
   state_dir: path,
   /** Where the processor is asked for its report, once a boot; absent where it makes none. */

@@ -33,6 +33,7 @@ export const CODES = {
   'request.too_large': 'request',
   'request.unauthorized': 'request',
   'request.not_found': 'request',
+  'receipt.pruned': 'request',
   'request.method': 'request',
   'request.unsupported': 'request',
   'workload.unknown': 'request',

@@ -9,6 +9,8 @@ const HINTS: Partial<Record<Code, string>> = {
     'Put a key that the operator admitted into SEALED_API_KEY (`sealed key new NAME` makes one).',
   'request.not_found':
     'Check --url: it must be the root of a sealed gateway, and the one that has it.',
+  'receipt.pruned':
+    'Look for a copy that was kept: `sealed verify FILE --document FILE` needs no gateway.',
   'evidence.invalid': 'Check --url: it must be the root of a sealed gateway.',
   'instructions.unauthorized':
     'Ask the operator to list this authority’s id and public key in sealed.json.',

@@ -24,6 +24,8 @@ export interface GatewayAppDeps extends LogRoutesDeps {
 export function gatewayApp(deps: GatewayAppDeps): Hono {
   const app = new Hono()
   app.onError(onError)
+  const noReceipt = async (id: string) =>
+    (await deps.store.runLazy('pruned', id)) ? pruned() : notFound('receipt')
   app.get('/attestation', async (c) => {
     const nonce = c.req.query('nonce')
     const challenge =
@@ -37,14 +39,16 @@ export function gatewayApp(deps: GatewayAppDeps): Hono {
     return c.body(document, 200, { 'content-type': 'application/json' })
   })
   app.get('/receipts/:id', async (c) => {
-    const receipt = await deps.ledger.receipt(c.req.param('id'))
-    if (receipt === undefined) throw notFound('receipt')
+    const id = c.req.param('id')
+    const receipt = await deps.ledger.receipt(id)
+    if (receipt === undefined) throw await noReceipt(id)
     return c.text(receipt)
   })
   app.get('/receipts/:id/proof', async (c) => {
     await deps.ledger.written()
-    const proof = await deps.store.runLazy('proof', c.req.param('id'))
-    if (proof === undefined) throw notFound('receipt')
+    const id = c.req.param('id')
+    const proof = await deps.store.runLazy('proof', id)
+    if (proof === undefined) throw await noReceipt(id)
     return c.text(proof)
   })
   app.use('/log/*', async (_, next) => {
@@ -66,3 +70,9 @@ function parseNonce(text: string): Uint8Array {
 }
 
 const notFound = (what: string) => new SealedError('request.not_found', `no such ${what} here`)
+
+const pruned = () =>
+  new SealedError(
+    'receipt.pruned',
+    'this session had a receipt, and it is older than this machine keeps them: whoever kept a copy can still verify it',
+  )

@@ -12,6 +12,7 @@ import {
 import { append, inclusionPath, root } from '../ledger/tree.ts'
 import { type Anchors, beginAnchors, extendChain, raiseCounter, readAnchors } from './anchors.ts'
 import { LogRows } from './log-rows.ts'
+import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import {
   checkRegistry,
   cover,
@@ -286,12 +287,13 @@ export class Operations extends LogRows {
     const text = canonicalize(leaf)
     append(nodesOf(this.#sql, this.#log), index, Buffer.from(text))
     this.#sql.run(
-      'INSERT INTO leaves (log, idx, leaf, session, document, proven) VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT INTO leaves (log, idx, leaf, session, document, closed_ms, proven) VALUES (?, ?, ?, ?, ?, ?, ?)',
       this.#log,
       index,
       text,
       of?.session ?? null,
       of?.document ?? null,
+      Date.now(),
       of ? 0 : 1,
     )
     this.#sql.run('UPDATE logs SET size = ? WHERE id = ?', index + 1, this.#log)
@@ -311,17 +313,30 @@ export class Operations extends LogRows {
   }
 
   override receipt(session: string): string | undefined {
-    return this.#sql.get<{ receipt: string }>(
+    const row = this.#sql.get<{ receipt: string | null }>(
       'SELECT receipt FROM receipts WHERE session = ?',
       session,
-    )?.receipt
+    )
+    return row?.receipt ?? undefined
+  }
+
+  /** Whether a session had a receipt here that is older than what is kept. */
+  pruned(session: string): boolean {
+    const sql = 'SELECT 1 FROM receipts WHERE session = ? AND receipt IS NULL'
+    return this.#sql.get(sql, session) !== undefined
+  }
+
+  /** Deletes the texts of up to `limit` old leaves, and of old documents; whether there may be more. */
+  prune(of: Pruning): Pruned {
+    return prune(this.#sql, of, this.#log)
   }
 
   keepDocument(document: { digest: string; document: string }): void {
     this.#sql.run(
-      'INSERT OR REPLACE INTO documents (digest, document) VALUES (?, ?)',
+      'INSERT OR REPLACE INTO documents (digest, document, kept_ms) VALUES (?, ?, ?)',
       document.digest,
       document.document,
+      Date.now(),
     )
   }
 

@@ -2,19 +2,63 @@
 import { SealedError } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import type { NodeStore } from '../ledger/tree.ts'
-import { SCHEMA } from './schema.ts'
+import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from './schema.ts'
 
 export type Connection = Sqlite.Database
 
-/** Opens the database: WAL, every commit on disk before it is answered, foreign writers refused. */
+/**
+ * Opens or makes the database: WAL, every commit on disk before it is answered, foreign writers refused. Throws
+ * `config.invalid` for a file that is another program's or another version's, or that somebody else holds.
+ */
 export function connect(path: string): Connection {
   const db = new Sqlite(path)
-  db.pragma('journal_mode = WAL')
-  db.pragma('synchronous = FULL')
-  db.pragma('locking_mode = EXCLUSIVE')
-  db.pragma('wal_autocheckpoint = 1000')
-  db.exec(SCHEMA)
-  return db
+  try {
+    db.pragma('locking_mode = EXCLUSIVE')
+    refuseOther(db, path)
+    db.pragma('journal_mode = WAL')
+    db.pragma('synchronous = FULL')
+    db.pragma('wal_autocheckpoint = 1000')
+    if (isEmpty(db))
+      db.transaction(() => {
+        db.exec(SCHEMA)
+        db.pragma(`application_id = ${APPLICATION_ID}`)
+        db.pragma(`user_version = ${SCHEMA_VERSION}`)
+      })()
+    return db
+  } catch (error) {
+    db.close()
+    throw said(error, path)
+  }
+}
+
+const isEmpty = (db: Connection): boolean =>
+  db.prepare('SELECT 1 FROM sqlite_schema').get() === undefined
+
+function refuseOther(db: Connection, path: string): void {
+  const [application, version] = ['application_id', 'user_version'].map((name) =>
+    db.pragma(name, { simple: true }),
+  )
+  if (application === APPLICATION_ID && version === SCHEMA_VERSION) return
+  if (application === 0 && version === 0 && isEmpty(db)) return
+  if (application !== APPLICATION_ID)
+    throw new SealedError(
+      'config.invalid',
+      `${path} is the database of another program: name another state_dir`,
+    )
+  throw new SealedError(
+    'config.invalid',
+    `${path} has layout ${version}, this embassy works with ${SCHEMA_VERSION}: run the version that wrote it`,
+  )
+}
+
+/** What SQLite says of a file that it cannot use, in our words. */
+function said(error: unknown, path: string): unknown {
+  const { code = '' } = error as { code?: string }
+  if (code === 'SQLITE_NOTADB')
+    return new SealedError('config.invalid', `${path} is no database: name another state_dir`)
+  if (code === 'SQLITE_BUSY')
+    return new SealedError('config.invalid', `${path} is in use: another embassy runs on it`)
+  return error
 }
 
 /** Prepared once per connection and text. */

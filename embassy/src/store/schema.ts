@@ -1,42 +1,52 @@
 // The tables of the embassy's one database: logs, sessions, nonces, registry, meters.
 
+/** Layout of the database; an embassy reads and writes this one and refuses any other. */
+export const SCHEMA_VERSION = 1
+/** What tells an embassy's database from other SQLite files: `SEAL`. */
+export const APPLICATION_ID = 0x5345414c
+
+/** A receipt without text was pruned: its leaf's text is gone too, its hash is not. */
 export const SCHEMA = `
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS logs (
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE logs (
   id INTEGER PRIMARY KEY, origin TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, note TEXT
 ) STRICT;
-CREATE TABLE IF NOT EXISTS nodes (
+CREATE TABLE nodes (
   log INTEGER NOT NULL, level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL,
   PRIMARY KEY (log, level, idx)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS leaves (
+CREATE TABLE leaves (
   log INTEGER NOT NULL, idx INTEGER NOT NULL, leaf TEXT NOT NULL, session TEXT, document TEXT,
-  proven INTEGER NOT NULL, PRIMARY KEY (log, idx)
+  closed_ms INTEGER NOT NULL, proven INTEGER NOT NULL, PRIMARY KEY (log, idx)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unproven ON leaves (log, idx) WHERE proven = 0;
-CREATE TABLE IF NOT EXISTS cosignatures (
+CREATE INDEX unproven ON leaves (log, idx) WHERE proven = 0;
+CREATE INDEX aging ON leaves (closed_ms) WHERE session IS NOT NULL;
+CREATE INDEX documented ON leaves (document) WHERE document IS NOT NULL;
+CREATE TABLE cosignatures (
   log INTEGER NOT NULL, note TEXT NOT NULL, name TEXT NOT NULL, line TEXT NOT NULL, size INTEGER NOT NULL,
   counter INTEGER NOT NULL, PRIMARY KEY (log, note, name)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS receipts (session TEXT PRIMARY KEY, receipt TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS documents (digest TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS nonces (nonce TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sessions (
+CREATE TABLE receipts (session TEXT PRIMARY KEY, receipt TEXT) STRICT, WITHOUT ROWID;
+CREATE TABLE documents (
+  digest TEXT PRIMARY KEY, document TEXT NOT NULL, kept_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE nonces (nonce TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
   id TEXT PRIMARY KEY, statements TEXT NOT NULL, document TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS signatures (
+CREATE TABLE signatures (
   id INTEGER PRIMARY KEY, capability TEXT NOT NULL, polarity TEXT NOT NULL, model TEXT NOT NULL,
   digest TEXT NOT NULL, vector BLOB NOT NULL, UNIQUE (capability, polarity, model, digest)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS meters (capability TEXT PRIMARY KEY, millionths INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS changes (
+CREATE TABLE meters (capability TEXT PRIMARY KEY, millionths INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE changes (
   id INTEGER PRIMARY KEY, session TEXT NOT NULL, capability TEXT NOT NULL, millionths INTEGER NOT NULL,
   salt BLOB NOT NULL, UNIQUE (session, capability)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS coverage (
+CREATE TABLE coverage (
   id INTEGER PRIMARY KEY CHECK (id = 1), boots INTEGER NOT NULL, rollbacks INTEGER NOT NULL,
   sessions INTEGER NOT NULL, sessions_unmetered INTEGER NOT NULL, output_bytes_unmetered INTEGER NOT NULL,
   egress_open_ms INTEGER NOT NULL
 ) STRICT;
-INSERT OR IGNORE INTO coverage VALUES (1, 0, 0, 0, 0, 0, 0);
+INSERT INTO coverage VALUES (1, 0, 0, 0, 0, 0, 0);
 `

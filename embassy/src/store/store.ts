@@ -3,7 +3,7 @@
 import { Worker } from 'node:worker_threads'
 import { type Code, SealedError } from '@sealed/protocol'
 import type { OperationName, Operations } from './operations.ts'
-import type { Answer, Batch } from './worker.ts'
+import type { Answer, Batch, Failure, Refused } from './worker.ts'
 
 interface Pending {
   operation: OperationName
@@ -25,7 +25,10 @@ export class Store {
   /** Opens or makes the database file at `path`. */
   constructor(path: string) {
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path } })
-    this.#worker.on('message', (answers: Answer[]) => this.#settle(answers))
+    this.#worker.on('message', (said: Answer[] | Refused) => {
+      if ('refused' in said) this.#fail(errorOf(said.refused))
+      else this.#settle(said)
+    })
     this.#worker.on('error', (error) => this.#fail(error))
     this.#ended = new Promise((resolve) => {
       this.#worker.on('exit', () => {
@@ -80,7 +83,7 @@ export class Store {
     this.#running = undefined
     for (const [i, pending] of settled.entries()) {
       const answer = answers[i]!
-      if ('code' in answer) pending.reject(new SealedError(answer.code as Code, answer.message))
+      if ('code' in answer) pending.reject(errorOf(answer))
       else pending.resolve(answer.value)
     }
     this.#next()
@@ -93,3 +96,5 @@ export class Store {
     for (const pending of lost) pending.reject(error)
   }
 }
+
+const errorOf = ({ code, message }: Failure) => new SealedError(code as Code, message)
