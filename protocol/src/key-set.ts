@@ -2,6 +2,7 @@
 // Transport keys are not in K: they rotate, each under a signature of the ledger key.
 import * as v from 'valibot'
 import { type Bytes, concat, fromBase64url, sha256, sha256Hex, utf8 } from './bytes.ts'
+import { SealedError } from './errors.ts'
 import { canonicalBytes } from './json.ts'
 import { base64url, digest, integer } from './schema.ts'
 
@@ -61,9 +62,19 @@ export async function transportKeyIsSigned(
 
 export type QuotePurpose = 'keys' | 'checkpoint' | 'challenge'
 
-/** extraData of every quote: SHA-256(`sealed/quote/<purpose>/v1\0` ‖ K ‖ x). No caller chooses it. */
-export const quoteBinding = (purpose: QuotePurpose, k: Uint8Array, x: Uint8Array): Promise<Bytes> =>
-  sha256(utf8(`sealed/quote/${purpose}/v1\0`), k, x)
+/**
+ * extraData of every quote: SHA-256(`sealed/quote/<purpose>/v1\0` ‖ K ‖ x). No caller chooses it. Both parts are
+ * digests, whose fixed length is what keeps a byte of one from passing for one of the other.
+ */
+export async function quoteBinding(
+  purpose: QuotePurpose,
+  k: Uint8Array,
+  x: Uint8Array,
+): Promise<Bytes> {
+  if (k.length !== 32 || x.length !== 32)
+    throw new SealedError('evidence.invalid', 'a quote binds two digests of 32 bytes')
+  return sha256(utf8(`sealed/quote/${purpose}/v1\0`), k, x)
+}
 
 /** PCRs of the application: canonical configuration, then key set. */
 export const CONFIGURATION_PCR = 8

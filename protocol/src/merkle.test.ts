@@ -5,6 +5,7 @@ import { type Bytes, fromHex, toHex, utf8 } from './bytes.ts'
 import {
   leafHash,
   merklePath,
+  merklePaths,
   merkleRoot,
   nodeHash,
   rootFromPath,
@@ -137,6 +138,14 @@ describe('trees of up to forty leaves', () => {
         const stranger = leaves[(index + 1) % SIZES]!
         expect(await verifyInclusion(root, stranger, index, size, path), at).toBe(false)
       }
+    }
+  })
+
+  it('have all their paths at once', async () => {
+    for (let size = 0; size <= SIZES; size++) {
+      const some = leaves.slice(0, size)
+      const singly = await Promise.all(some.map((_, index) => merklePath(some, index)))
+      expect(await merklePaths(some)).toEqual({ root: await merkleRoot(some), paths: singly })
     }
   })
 

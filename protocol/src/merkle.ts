@@ -33,6 +33,24 @@ export async function merklePath(hashes: readonly Uint8Array[], index: number): 
   return [...(await merklePath(inside, index < k ? index : index - k)), await merkleRoot(beside)]
 }
 
+/** Root and the inclusion paths of all leaves: one hash a node, where path by path would be one a node and leaf. */
+export async function merklePaths(
+  hashes: readonly Uint8Array[],
+): Promise<{ root: Bytes; paths: Bytes[][] }> {
+  if (hashes.length <= 1) return { root: await merkleRoot(hashes), paths: hashes.map(() => []) }
+  const k = split(hashes.length)
+  const [left, right] = await Promise.all([
+    merklePaths(hashes.slice(0, k)),
+    merklePaths(hashes.slice(k)),
+  ])
+  for (const path of left.paths) path.push(right.root)
+  for (const path of right.paths) path.push(left.root)
+  return {
+    root: await nodeHash(left.root, right.root),
+    paths: [...left.paths, ...right.paths],
+  }
+}
+
 /** Root that the path leads to, or undefined when the path has the wrong length for index and size. */
 export async function rootFromPath(
   leaf: Uint8Array,

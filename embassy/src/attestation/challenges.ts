@@ -3,8 +3,7 @@
 import {
   type AttestationAnswer,
   leafHash,
-  merklePath,
-  merkleRoot,
+  merklePaths,
   QUOTED_PCRS,
   quoteBinding,
   SealedError,
@@ -51,15 +50,12 @@ export class Challenges {
       const batch = this.#waiting.splice(0)
       try {
         const hashes = await Promise.all(batch.map(({ nonce }) => leafHash(nonce)))
-        const extraData = await quoteBinding(
-          'challenge',
-          this.#keySetDigest,
-          await merkleRoot(hashes),
-        )
+        const { paths, root } = await merklePaths(hashes)
+        const extraData = await quoteBinding('challenge', this.#keySetDigest, root)
         const { attest, signature } = await this.#tpm.quote(extraData, QUOTED_PCRS)
         const quote = { attest: toBase64url(attest), signature: toBase64url(signature) }
         for (const [index, { resolve }] of batch.entries()) {
-          const path = (await merklePath(hashes, index)).map(toHex)
+          const path = paths[index]!.map(toHex)
           resolve({ index, path, quote, size: batch.length })
         }
       } catch (error) {

@@ -44,6 +44,7 @@ export interface AttestFields {
   pcrs: ReadonlyMap<number, Uint8Array>
   magic?: number
   type?: number
+  clockMs?: number
   resetCount?: number
   restartCount?: number
   safe?: number
@@ -66,7 +67,11 @@ export async function attestBytes(fields: AttestFields): Promise<Bytes> {
   return concat(
     ...[u32be(fields.magic ?? 0xff544347), u16(fields.type ?? 0x8018)],
     ...[sized(randomBytes(34)), sized(fields.extraData)],
-    ...[u64(123_456), u32be(fields.resetCount ?? 7), u32be(fields.restartCount ?? 1)],
+    ...[
+      u64(fields.clockMs ?? 123_456),
+      u32be(fields.resetCount ?? 7),
+      u32be(fields.restartCount ?? 1),
+    ],
     ...[Uint8Array.of(fields.safe ?? 1), u64(2 ** 40)],
     ...[u32be(fields.selections ?? 1), u16(fields.bank ?? 0x000b)],
     ...[Uint8Array.of(bitmap.length), bitmap],
