@@ -212,6 +212,17 @@ describe('a TDX quote', () => {
       leaf: { publicKey: (await pair('P-384')).publicKey, extensions: [SGX_EXTENSION] },
     })
     expect(failures(verdict)).toEqual([TEE.signature])
+    expect(entry(verdict, TEE.signature).reason).toContain('not on P-256')
+  })
+
+  it.each([
+    [0, 0x01, 'the host may debug or profile this TD'],
+    [0, 0x40, 'the host may debug or profile this TD'],
+    [3, 0x30, 'the host may migrate this TD'],
+    [4, 0x01, 'unknown TD attributes 100000000'],
+  ])('says what is wrong with its attributes: byte %i, bits %i', async (byte, bits, reason) => {
+    const verdict = await scene.tdx(body(attributes + byte, bits))
+    expect(entry(verdict, TEE.guest).reason).toBe(reason)
   })
 
   it('with the chain of another machine fails', async () => {
