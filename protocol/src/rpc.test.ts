@@ -92,6 +92,7 @@ const OPEN_PLAIN = {
   door: 'plain',
   endpoint: '/v1/completions',
   input_sha256: digest,
+  session: '0f'.repeat(16),
   workload: 'demo',
 }
 const REPLICA = {
@@ -112,7 +113,11 @@ const MESSAGES = [
     openedSchema,
     { door: 'envelope', response_secret: key32, session: '0f'.repeat(16), signing_key: key16 },
   ],
-  ['opened, plain door', openedSchema, { door: 'plain', salt: key32, session: '0f'.repeat(16) }],
+  [
+    'opened, plain door',
+    openedSchema,
+    { door: 'plain', revealed: REPLICA, salt: key32, session: '0f'.repeat(16) },
+  ],
   ['revealed, replica', revealedSchema, REPLICA],
   ['revealed, reading', revealedSchema, { kind: 'reading', reading: '{}', receipt: 'AAAA' }],
   ['commit', commitSchema, { output_bytes: 0, output_sha256: digest, status: 200 }],

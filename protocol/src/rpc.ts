@@ -84,7 +84,11 @@ export function fromRpcError(body: unknown): SessionFailure {
   })
 }
 
-/** relay → embassy, `POST /sessions`: admission, before anything is sealed or revealed. */
+/**
+ * relay → embassy, `POST /sessions`: admission. On the envelope door nothing is sealed or revealed yet: the relay shows
+ * first that the input is authentic. On the plain door there is nothing to show, and the reveal comes with the answer;
+ * the relay draws the session's id (16 random bytes), so that it can end a session that still waits.
+ */
 export const openSchema = v.variant('door', [
   v.strictObject({
     caller: text(64),
@@ -102,24 +106,13 @@ export const openSchema = v.variant('door', [
     /** SHA-256 of the body. */
     input_sha256: digest,
     nonce: v.exactOptional(base64url(64)),
+    session: hex(16),
     workload: name,
   }),
 ])
 export type OpenRequest = v.InferOutput<typeof openSchema>
 
-export const openedSchema = v.variant('door', [
-  v.strictObject({
-    door: v.literal('envelope'),
-    response_secret: base64url(32),
-    session: hex(16),
-    /** The half of the input key that authenticates, not the one that decrypts. */
-    signing_key: base64url(16),
-  }),
-  v.strictObject({ door: v.literal('plain'), salt: base64url(32), session: hex(16) }),
-])
-export type Opened = v.InferOutput<typeof openedSchema>
-
-/** relay → embassy, `POST /sessions/{id}/reveal`: waits for a replica, seals it, then reveals. */
+/** relay → embassy, `POST /sessions/{id}/reveal`, and with an opened plain session: a replica was sealed, then revealed to. */
 export const revealedSchema = v.variant('kind', [
   v.strictObject({
     address: text(64),
@@ -135,6 +128,23 @@ export const revealedSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('reading'), reading: v.string(), receipt }),
 ])
 export type Revealed = v.InferOutput<typeof revealedSchema>
+
+export const openedSchema = v.variant('door', [
+  v.strictObject({
+    door: v.literal('envelope'),
+    response_secret: base64url(32),
+    session: hex(16),
+    /** The half of the input key that authenticates, not the one that decrypts. */
+    signing_key: base64url(16),
+  }),
+  v.strictObject({
+    door: v.literal('plain'),
+    revealed: revealedSchema,
+    salt: base64url(32),
+    session: hex(16),
+  }),
+])
+export type Opened = v.InferOutput<typeof openedSchema>
 
 /** relay → embassy, `POST /sessions/{id}/commit`. */
 export const commitSchema = v.strictObject({

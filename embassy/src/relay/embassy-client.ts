@@ -30,9 +30,11 @@ export class EmbassyClient {
   }
 
   async open(request: OpenRequest): Promise<Opened> {
+    // A plain session may have been revealed before the embassy went away; one that could not be asked has not begun.
+    const lost = request.door === 'plain' ? 'session.aborted' : 'embassy.unavailable'
     return parseRpc(
       openedSchema,
-      await this.#post('/sessions', request, 'embassy.unavailable'),
+      await this.#post('/sessions', request, lost, 'embassy.unavailable'),
       'opened',
     )
   }
@@ -62,7 +64,7 @@ export class EmbassyClient {
     ).receipt
   }
 
-  async #post(path: string, body: unknown, lost: Code): Promise<unknown> {
+  async #post(path: string, body: unknown, lost: Code, unreached = lost): Promise<unknown> {
     let statusCode: number
     let value: unknown
     try {
@@ -75,9 +77,15 @@ export class EmbassyClient {
       statusCode = answer.statusCode
       value = await answer.body.json()
     } catch (cause) {
-      throw new SealedError(lost, 'the embassy does not answer; it is being started again', {
-        cause,
-      })
+      const { code } = cause as NodeJS.ErrnoException
+      const reached = code !== 'ECONNREFUSED' && code !== 'ENOENT'
+      throw new SealedError(
+        reached ? lost : unreached,
+        'the embassy does not answer; it is being started again',
+        {
+          cause,
+        },
+      )
     }
     if (statusCode !== 200) throw fromRpcError(value)
     return value

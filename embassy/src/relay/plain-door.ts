@@ -1,6 +1,6 @@
 // The plain door: an ordinary request that the gateway saw in clear. The answer is held until it is committed, then
 // given with its receipt and the salt under which its contents were digested.
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import {
   fromRpcError,
   RPC_ERROR_TYPE,
@@ -26,19 +26,25 @@ export async function plainDoor(
   signal: AbortSignal,
 ): Promise<Response> {
   const { caller, workload, endpoint, nonce, contentType, body } = request
-  const opened = await deps.embassy.open({
-    caller,
-    door: 'plain',
-    endpoint,
-    input_sha256: createHash('sha256').update(body).digest('hex'),
-    ...(nonce !== undefined && { nonce }),
-    workload,
-  })
-  if (opened.door !== 'plain')
-    throw new SealedError('internal.error', 'the embassy opened another door')
-  const { salt, session } = opened
+  const session = randomBytes(16).toString('hex')
+  let salt = ''
+  const reveal = async () => {
+    const opened = await deps.embassy.open({
+      caller,
+      door: 'plain',
+      endpoint,
+      input_sha256: createHash('sha256').update(body).digest('hex'),
+      ...(nonce !== undefined && { nonce }),
+      session,
+      workload,
+    })
+    if (opened.door !== 'plain')
+      throw new SealedError('internal.error', 'the embassy opened another door')
+    salt = opened.salt
+    return opened.revealed
+  }
   try {
-    const outcome = await runSession(deps, session, contentType, async () => body, signal)
+    const outcome = await runSession(deps, session, reveal, contentType, async () => body, signal)
     if (outcome.kind !== 'answer')
       throw new SealedError('internal.error', 'a plain request cannot read')
     const { answer, receipt } = outcome
@@ -52,9 +58,9 @@ export async function plainDoor(
       },
     })
   } catch (error) {
-    const failure = fromRpcError(toRpcError(error))
+    if (fromRpcError(toRpcError(error)).session === undefined) throw error
     return Response.json(toRpcError(error), {
-      status: failure.session === undefined ? 503 : 424,
+      status: 424,
       headers: { 'content-type': RPC_ERROR_TYPE },
     })
   }

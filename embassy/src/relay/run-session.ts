@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import {
   type AbortReason,
   fromRpcError,
+  type Revealed,
   SealedError,
   SessionFailure,
   toRpcError,
@@ -21,12 +22,13 @@ export interface SessionDeps {
 }
 
 /**
- * Runs the session to its receipt. `input` makes the plaintext once the key is revealed. Throws `SessionFailure`, with
+ * Runs the session to its receipt. `reveal` seals a replica for it; `input` makes the plaintext once the key is revealed. Throws `SessionFailure`, with
  * the session's id where anything may have been revealed, and with its receipt where that is there already.
  */
 export async function runSession(
   deps: SessionDeps,
   session: string,
+  reveal: () => Promise<Revealed>,
   contentType: string,
   input: (encryptionKey: string | undefined) => Promise<Uint8Array>,
   signal: AbortSignal,
@@ -38,7 +40,7 @@ export async function runSession(
   signal.addEventListener('abort', onAbort)
   try {
     if (signal.aborted) leave()
-    const revealed = await embassy.reveal(session).catch((error: unknown) => {
+    const revealed = await reveal().catch((error: unknown) => {
       throw mayHaveRevealed(error) ? begun(session, error) : error
     })
     leave = () => {}

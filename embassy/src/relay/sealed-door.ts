@@ -63,7 +63,14 @@ export async function sealedDoor(
   void (async () => {
     try {
       await writer.frame('beat', EMPTY)
-      const outcome = await runSession(deps, session, 'application/json', decrypt, gone.signal)
+      const outcome = await runSession(
+        deps,
+        session,
+        () => deps.embassy.reveal(session),
+        'application/json',
+        decrypt,
+        gone.signal,
+      )
       await writeOutcome(writer, outcome)
     } catch (error) {
       await writeFailure(writer, toRpcError(error))

@@ -7,9 +7,11 @@ import { onError } from './errors.ts'
 export function relayApp(sessions: Sessions): Hono {
   const app = new Hono()
   app.onError(onError)
-  app.post('/sessions', async (c) =>
-    c.json(await sessions.open(parseRpc(openSchema, await c.req.json(), 'open'))),
-  )
+  app.post('/sessions', async (c) => {
+    const opened = await sessions.open(parseRpc(openSchema, await c.req.json(), 'open'))
+    if (opened.door === 'envelope') return c.json(opened)
+    return c.json({ ...opened, revealed: await sessions.reveal(opened.session) })
+  })
   app.post('/sessions/:id/reveal', async (c) => c.json(await sessions.reveal(c.req.param('id'))))
   app.post('/sessions/:id/commit', async (c) => {
     const commit = parseRpc(commitSchema, await c.req.json(), 'commit')

@@ -54,7 +54,7 @@ async function admitPlain(
   const workload = lookUp(deps, request.workload, request.endpoint)
   const salt = randomBytes(32)
   return new Session({
-    id: newSessionId(),
+    id: request.session,
     caller: request.caller,
     workload: request.workload,
     endpoint: request.endpoint,

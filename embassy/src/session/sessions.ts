@@ -24,6 +24,11 @@ import type { Session } from './session.ts'
 
 export type Ended = Pick<ClosedSession, 'receipt'>
 
+/** A session admitted; on the plain door its reveal is still to come. */
+export type Admitted =
+  | Extract<Opened, { door: 'envelope' }>
+  | Omit<Extract<Opened, { door: 'plain' }>, 'revealed'>
+
 export interface SessionsDeps extends AdmissionDeps {
   fleets: ReadonlyMap<string, Fleet>
   ledger: Ledger
@@ -48,7 +53,7 @@ export class Sessions {
   }
 
   /** Admits a request; nothing is sealed yet and nothing leaves a trace. */
-  async open(request: OpenRequest): Promise<Opened> {
+  async open(request: OpenRequest): Promise<Admitted> {
     this.#checkCaller(request.caller)
     const session = await admit(request, this.#deps)
     this.#checkQueue(session)
@@ -56,6 +61,10 @@ export class Sessions {
       if (this.#nonces.has(session.nonce)) throw replayed()
       this.#nonces.add(session.nonce)
     }
+    if (this.#open.has(session.id))
+      throw new SealedError('request.invalid', 'a session with this id is open', {
+        param: 'session',
+      })
     this.#open.set(session.id, session)
     session.deadline = setTimeout(
       () => void this.#end(session, 'deadline'),

@@ -151,8 +151,16 @@ export class Operations extends LogRows {
     return { link, ...(made && { checkpoint: made }), refused, readings }
   }
 
-  /** Throws `envelope.replayed`. */
+  /** Throws `envelope.replayed`, and `request.invalid` for an id that was used before. */
   #open({ id, nonce, statements, document }: Opening): void {
+    const taken = [
+      'SELECT 1 FROM sessions WHERE id = ?',
+      'SELECT 1 FROM receipts WHERE session = ?',
+    ]
+    if (taken.some((sql) => this.#sql.get(sql, id) !== undefined))
+      throw new SealedError('request.invalid', 'there was a session with this id', {
+        param: 'session',
+      })
     if (nonce !== undefined) {
       if (this.nonceSeen(nonce))
         throw new SealedError(

@@ -1,7 +1,7 @@
 import { MAX_OPENINGS, randomBytes, replayMeters } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { LedgerWorld, OPENING } from '../test-support/ledger-world.ts'
+import { closingOf, LedgerWorld, OPENING } from '../test-support/ledger-world.ts'
 import { MAX_CAPABILITIES } from './registry-rows.ts'
 import { extend } from './stamp.ts'
 
@@ -126,4 +126,15 @@ test('a reading that does not hold all openings says where the next goes on', as
     undefined,
   ])
   expect(second.openings.at(-1)!.session).toBe((MAX_OPENINGS + 2).toString(16).padStart(32, '0'))
+})
+
+test('a session’s id is used once: while it is open, and after', async () => {
+  const { id: used, statements } = await world.open()
+  const again = () => world.open(used)
+  const taken = expect.objectContaining({ code: 'request.invalid' })
+  await expect(again()).rejects.toThrow(taken)
+  await world.ledger.close(closingOf(used, statements, [1, 0]))
+  await world.ledger.written()
+  await expect(again()).rejects.toThrow(taken)
+  await world.use([1, 0])
 })
