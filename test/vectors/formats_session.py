@@ -160,6 +160,7 @@ def leaf_vectors():
         ("a boot after something", "a member is missing", "boot", drop("previous", "size")),
         ("a boot after something with a member more", "no such member", "boot", put("previous", "leaf", value=hexes("x"))),
         ("a boot after something without a root", "a member is missing", "boot", drop("previous", "root")),
+        ("a boot after something without a root", "a member is missing", "boot", drop("previous", "root")),
         ("a boot after nothing", "type", "boot", put("previous", value=None)),
         ("a boot of an origin of 129", "128 at most", "boot", put("previous", "origin", value="a" * 129)),
     ):
