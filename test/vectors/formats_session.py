@@ -4,7 +4,7 @@ import re
 from formats_wire import authority, hexes
 from make import Vectors, drop, put
 from verifier.edits import edited
-from verifier.encodings import base64url, canonical
+from verifier.encodings import base64url, canonical, salted, sha256, unbase64url
 from verifier.merkle import leaf_hash
 from world import Boot, Session
 
@@ -160,7 +160,6 @@ def leaf_vectors():
         ("a boot after something", "a member is missing", "boot", drop("previous", "size")),
         ("a boot after something with a member more", "no such member", "boot", put("previous", "leaf", value=hexes("x"))),
         ("a boot after something without a root", "a member is missing", "boot", drop("previous", "root")),
-        ("a boot after something without a root", "a member is missing", "boot", drop("previous", "root")),
         ("a boot after nothing", "type", "boot", put("previous", value=None)),
         ("a boot of an origin of 129", "128 at most", "boot", put("previous", "origin", value="a" * 129)),
     ):
@@ -200,6 +199,57 @@ def reading_vectors():
     return v
 
 
+def replay_vectors():
+    v = Vectors(
+        "replay", "Reading", "Openings against the `changes` of session leaves. `expect` holds the sums of the opened changes, how "
+        "many changes there are, and how many were opened.",
+    )
+    ours, theirs = f"{authority('one')[2]}/chemistry", f"{authority('two')[2]}/chemistry"
+    sessions = [hexes(f"session {i}")[:32] for i in range(3)]
+
+    def opening(of, millionths, session, label="salt"):
+        salt = sha256(f"{label} {of} {millionths} {session}".encode())
+        return {"capability": of, "millionths": millionths, "salt": base64url(salt), "session": session}
+
+    def change(made):
+        said = {name: made[name] for name in ("capability", "millionths", "session")}
+        return salted(unbase64url(made["salt"]), canonical(said))
+
+    first, none, last = opening(ours, 700000, sessions[0]), opening(ours, 0, sessions[1]), opening(ours, 550001, sessions[2])
+    foreign = opening(theirs, 123, sessions[0])
+    leaves = [
+        {"session": sessions[0], "changes": [change(first), change(foreign)]},
+        {"session": sessions[1], "changes": [change(none)]},
+        {"session": sessions[2], "changes": [change(last)]},
+    ]
+
+    def good(name, openings, sums, leaves=leaves):
+        total = sum(len(leaf["changes"]) for leaf in leaves)
+        v.good(name, leaves=leaves, openings=openings, expect={"changes": total, "opened": len(openings), "sums": sums})
+
+    good("all changes of one authority", [first, none, last], {ours: 1250001})
+    good("in another order", [last, first, none], {ours: 1250001})
+    good("of two authorities", [first, foreign], {ours: 700000, theirs: 123})
+    good("nothing opened", [], {})
+    good("a change of nothing", [none], {ours: 0})
+    twin = opening(ours, 5, sessions[1])
+    good("two equal changes under two salts", [twin, opening(ours, 5, sessions[1], "another")], {ours: 10}, [
+        {"session": sessions[1], "changes": [change(twin), change(opening(ours, 5, sessions[1], "another"))]}
+    ])
+    for name, reason, openings, found in (
+        ("an opening twice", "a digest is opened once", [first, first], leaves),
+        ("another number", "digest", [{**first, "millionths": 700001}], leaves),
+        ("another salt", "digest", [{**first, "salt": none["salt"]}], leaves),
+        ("another capability", "digest", [{**first, "capability": theirs}], leaves),
+        ("another session's", "digest", [{**first, "session": sessions[1]}], leaves),
+        ("a session without a leaf", "no leaf", [opening(ours, 1, hexes("elsewhere")[:32])], leaves),
+        ("a change that was left out of its leaf", "digest", [first], [{**leaves[0], "changes": leaves[0]["changes"][1:]}]),
+        ("two leaves of one session", "one leaf a session", [], [leaves[0], leaves[0]]),
+    ):
+        v.bad(name, reason, leaves=found, openings=openings)
+    return v
+
+
 def attribution_vectors():
     v = Vectors(
         "attribution", "Attribution", "One observation against stored signatures; vectors are of numbers that 32-bit floats hold. "
@@ -232,4 +282,4 @@ def attribution_vectors():
 
 
 def vectors():
-    return [statement_vectors(), grammar_vectors(), leaf_vectors(), reading_vectors(), attribution_vectors()]
+    return [statement_vectors(), grammar_vectors(), leaf_vectors(), reading_vectors(), replay_vectors(), attribution_vectors()]

@@ -315,8 +315,8 @@ def instructions_vectors():
 
     v.good("nothing", text="", expect={"action": update})
     v.good("unsigned, asking for update", text=canonical(payload(update)).decode(), expect={"action": update})
-    for action in (update, read, write, {**write, "polarity": "negative"}):
-        name = f"signed, asking for {action['type']} {action.get('polarity', '')}".strip()
+    for action in (update, read, {**read, "after": 1000}, write, {**write, "polarity": "negative"}):
+        name = f"signed, asking for {action['type']} {action.get('polarity', action.get('after', ''))}".strip()
         v.good(name, text=jws(payload(action)), expect={"action": action, "authority": ident})
     good = jws(payload(write))
     head, body, mac = good.split(".")
@@ -344,6 +344,8 @@ def instructions_vectors():
     v.bad("white space in the payload", "not canonical", text=jws(b" " + canonical(payload(write))))
     v.bad("an unknown action", "no such action", text=jws(payload({"type": "erase"})))
     v.bad("an unknown member of an action", "no such member", text=jws(payload({**read, "all": True})))
+    v.bad("a read after 0", "from 1", text=jws(payload({**read, "after": 0})))
+    v.bad("a write after something", "no such member", text=jws(payload({**write, "after": 1})))
     v.bad("an unknown polarity", "no such word", text=jws(payload({**write, "polarity": "neutral"})))
     v.bad("a capability with a slash", "name", text=jws(payload({**write, "capability": f"{other_id}/chemistry"})))
     v.bad("an unknown member of the payload", "no such member", text=jws(payload(write, exp=NOW_MS)))

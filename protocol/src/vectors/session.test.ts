@@ -2,14 +2,15 @@
 import grammars from '../../vectors/grammar.json' with { type: 'json' }
 import leaves from '../../vectors/leaf.json' with { type: 'json' }
 import readings from '../../vectors/reading.json' with { type: 'json' }
+import replays from '../../vectors/replay.json' with { type: 'json' }
 import statements from '../../vectors/statement.json' with { type: 'json' }
 import { toHex } from '../bytes.ts'
 import { checkGrammar } from '../grammar.ts'
 import { canonicalBytes } from '../json.ts'
 import { leafHash } from '../merkle.ts'
-import { readingSchema } from '../reading.ts'
+import { type Opening, readingSchema, replayMeters } from '../reading.ts'
 import { check } from '../schema.ts'
-import { leafSchema, statementSchema } from '../statement.ts'
+import { leafSchema, type SessionLeaf, statementSchema } from '../statement.ts'
 import { type Edit, edited, runVectors } from './run.ts'
 
 type Edited = { edits: Edit[] }
@@ -35,4 +36,14 @@ runVectors<Edited & { of: keyof typeof leaves.base }>(leaves, async ({ of, edits
 
 runVectors<Edited>(readings, ({ edits }) => {
   check(readingSchema, edited<unknown>(readings.base, edits), 'reading')
+})
+
+type Replayed = { leaves: { session: string; changes: string[] }[]; openings: Opening[] }
+runVectors<Replayed>(replays, async ({ leaves, openings }) => {
+  const whole = leaves.map(({ session, changes }) => ({
+    session,
+    statements: [{ type: 'registry.applied', changes }],
+  }))
+  const { sums, ...counts } = await replayMeters(whole as unknown as SessionLeaf[], openings)
+  return { ...counts, sums: Object.fromEntries(sums) }
 })

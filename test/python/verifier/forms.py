@@ -32,7 +32,7 @@ envelope = record(
 action = by(
     "type",
     update=record(type=word("update")),
-    read=record(type=word("read")),
+    read=record(after=Maybe(integer(1)), type=word("read")),
     write=record(capability=name, polarity=word("positive", "negative"), type=word("write")),
 )
 instructions = record(action=action, audience=digest, input_digest=digest, nonce=encoded(32))
@@ -147,6 +147,10 @@ reading = record(
         rollbacks=integer(), sessions=integer(), sessions_unmetered=integer(),
     ),
     meters=listing(record(capability=text(128), millionths=integer())),
+    next=Maybe(integer(1)),
+    openings=listing(
+        record(capability=text(128), millionths=integer(), salt=exactly(32), session=ident), 0, 1000
+    ),
     version=VERSION,
 )
 names = listing(text(64), 1)

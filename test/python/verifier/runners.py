@@ -124,6 +124,21 @@ def _reading(case, file):
     forms.reading(parse_canonical(canonical(edited(file["base"], *case["edits"]))))
 
 
+def _replay(case, _):
+    left = {}
+    for leaf in case["leaves"]:
+        ensure(leaf["session"] not in left, "two leaves of one session")
+        left[leaf["session"]] = list(leaf["changes"])
+    total, sums = sum(map(len, left.values())), {}
+    for opening in case["openings"]:
+        said = {name: opening[name] for name in ("capability", "millionths", "session")}
+        digest = salted(unbase64url(opening["salt"]), canonical(said))
+        ensure(digest in left.get(opening["session"], ()), "opens nothing")
+        left[opening["session"]].remove(digest)
+        sums[opening["capability"]] = sums.get(opening["capability"], 0) + opening["millionths"]
+    return {"changes": total, "opened": len(case["openings"]), "sums": sums}
+
+
 def _attribution(case, _):
     use = wire.attribute(case["observed"], case["signatures"])
     ensure(case.get("stated", use) == use, "another use")
@@ -186,7 +201,7 @@ RUNNERS = {
     "json": _json, "encoding": _encoding, "splice": _splice, "header": _header, "envelope": _envelope,
     "response": _response, "digest": _digest, "instructions": _instructions,
     "verdict": _verdict, "statement": _statement, "grammar": _grammar, "leaf": _leaf, "inclusion": _inclusion,
-    "consistency": _consistency, "checkpoint": _checkpoint, "cosignature": _cosignature, "reading": _reading,
+    "consistency": _consistency, "checkpoint": _checkpoint, "cosignature": _cosignature, "reading": _reading, "replay": _replay,
     "attribution": _attribution, "key_set": _key_set, "transport_key": _transport_key,
     "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
