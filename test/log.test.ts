@@ -137,7 +137,7 @@ describe('the log', () => {
 
   test.each([
     ['altered', `UPDATE nodes SET hash = zeroblob(32) WHERE level = 0 AND idx = 1`],
-    ['gone', `DELETE FROM nodes WHERE level = 0 AND idx = 2`],
+    ['gone', `DELETE FROM nodes WHERE level = 0 AND idx = 1`],
   ])('names the damage when a hash is %s on disk', async (_what, sql) => {
     const kept = await fetchCheckpoint(world.attested)
     await world.chat('one')

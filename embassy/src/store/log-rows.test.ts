@@ -174,6 +174,16 @@ describe('a database that was altered', () => {
     await expect(proof).rejects.toThrow(damaged)
   })
 
+  test('is not signed after: at its edge it ends the start, of this boot and of the next', async () => {
+    await grow(9)
+    await alter(`UPDATE nodes SET hash = zeroblob(32) WHERE level = 3 AND idx = 0`)
+    await expect(world.ledger.start()).rejects.toThrow(damaged)
+    await world.reboot()
+    await expect(world.ledger.start()).rejects.toThrow(damaged)
+    await alter('DELETE FROM nodes WHERE level = 3')
+    await expect(world.ledger.start()).rejects.toThrow(damaged)
+  })
+
   test('is found by whoever reads its tiles', async () => {
     await grow(9)
     const head = headOf(await checkpoint())

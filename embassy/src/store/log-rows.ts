@@ -11,7 +11,7 @@ import {
   tileWidth,
 } from '@sealed/protocol'
 import { consistencyPath } from '../ledger/consistency.ts'
-import { inclusionPath } from '../ledger/tree.ts'
+import { inclusionPath, root } from '../ledger/tree.ts'
 import { nodesOf, type Statements } from './rows.ts'
 
 /** A checkpoint as the log signed it, and what witnesses signed beside it. */
@@ -22,10 +22,15 @@ interface Cosigned {
   lines: string[]
 }
 
-interface LogRow {
+/** Where a log ended: leaves after its last checkpoint too, which a power cut may leave behind. */
+export interface LogEnd {
   id: number
+  origin: string
   size: number
   note: string | null
+}
+
+interface LogRow extends Omit<LogEnd, 'origin'> {
   /** Whether a later boot has a log of its own. */
   isPast: boolean
 }
@@ -157,6 +162,14 @@ export abstract class LogRows {
     }
     return [...notes.values()]
   }
+}
+
+/** Throws `log.damaged` unless the hashes on disk are those of the log's last checkpoint: no other is signed after it. */
+export function ensureIntact(sql: Statements, log: LogEnd | undefined): void {
+  if (!log?.note) return
+  const { root: signed, size } = parseCheckpointBody(parseNote(log.note).body)
+  if (size > log.size || !root(nodesOf(sql, log.id), size).equals(signed))
+    throw damaged(`the hashes of ${log.origin} are not those that were signed`)
 }
 
 const sizeOf = (note: string): number => parseCheckpointBody(parseNote(note).body).size

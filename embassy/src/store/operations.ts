@@ -11,7 +11,7 @@ import {
 } from '@sealed/protocol'
 import { append, inclusionPath, root } from '../ledger/tree.ts'
 import { type Anchors, beginAnchors, extendChain, raiseCounter, readAnchors } from './anchors.ts'
-import { LogRows } from './log-rows.ts'
+import { ensureIntact, type LogEnd, LogRows } from './log-rows.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import {
   checkRegistry,
@@ -28,14 +28,6 @@ import { type Draft, extend } from './stamp.ts'
 import type { Boot, Closing, Kept, Opening, Proof, Step, Stepped } from './step.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
-
-/** Where a log ended: leaves after its last checkpoint too, which a power cut may leave behind. */
-interface LogEnd {
-  id: number
-  origin: string
-  size: number
-  note: string | null
-}
 
 export class Operations extends LogRows {
   readonly #db: Connection
@@ -58,7 +50,7 @@ export class Operations extends LogRows {
   /** Sets the log of this boot; a new one starts with a leaf that names where the previous one ended. */
   openLog(boot: { origin: string; keySet: string }): void {
     checkRegistry(this.#sql)
-    const known = this.#sql.get<{ id: number }>('SELECT id FROM logs WHERE origin = ?', boot.origin)
+    const known = this.#sql.get<LogEnd>('SELECT * FROM logs WHERE origin = ?', boot.origin)
     const previous = this.#sql.get<LogEnd>('SELECT * FROM logs ORDER BY id DESC LIMIT 1')
     const state = getMeta<string>(this.#sql, 'checkpoint.state')
     if (state !== undefined && state !== stateDigest(this.#sql).toString('hex'))
@@ -66,6 +58,7 @@ export class Operations extends LogRows {
         'state.rollback',
         'meters or registry are not those of the last checkpoint: restore the database that belongs to this machine',
       )
+    ensureIntact(this.#sql, known ?? previous)
     if (known) this.#log = known.id
     else {
       this.#log = Number(

@@ -31,6 +31,8 @@ export interface ProofLies {
   /** The leaves below the checkpoint, the receipt's own at its place. */
   hashes?: (hashes: Bytes[]) => void
   checkpoint?: (checkpoint: Checkpoint) => void
+  /** Of the leaf that the path leads from, where it is not the receipt's. */
+  index?: number
   proof?: (proof: TlogProof) => void
   /** Lines under the checkpoint. */
   lines?: (body: string) => Promise<string>
@@ -58,11 +60,12 @@ export async function makeProof(
   }
   lies.checkpoint?.(checkpoint)
   const body = checkpointBody(checkpoint)
+  const index = lies.index ?? receipt.index
   const ledgerKey = new Uint8Array(await crypto.subtle.exportKey('raw', world.ledger.publicKey))
   const note = await signNote(body, checkpoint.origin, ledgerKey, world.sign)
   const proof: TlogProof = {
-    index: receipt.index,
-    path: await merklePath(hashes, receipt.index),
+    index,
+    path: await merklePath(hashes, index),
     checkpoint: note + ((await lies.lines?.(body)) ?? ''),
   }
   lies.proof?.(proof)
