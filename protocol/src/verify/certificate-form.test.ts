@@ -24,6 +24,23 @@ function endOfSigned(der: Bytes): number {
     : header + 3 + der[header + 2]!
 }
 
+/** An ECDSA certificate with its signature written otherwise: `integer` makes r, `length` a length, in bytes. */
+function rewritten(
+  der: Bytes,
+  integer: (r: Bytes) => Uint8Array,
+  length: (n: number) => Uint8Array = (n) => Uint8Array.of(n),
+): Bytes {
+  const behind = endOfSigned(der)
+  const bits = behind + 2 + der[behind + 1]!
+  const r = bits + 5
+  const s = r + 2 + der[r + 1]!
+  const number = (tag: number, value: Uint8Array) => concat(Uint8Array.of(tag, value.length), value)
+  const numbers = concat(number(2, integer(der.slice(r + 2, s) as Bytes)), der.slice(s))
+  const content = concat(Uint8Array.of(0), number(0x30, numbers))
+  const body = concat(der.slice(4, bits), Uint8Array.of(3), length(content.length), content)
+  return concat(Uint8Array.of(0x30, 0x82, body.length >> 8, body.length & 255), body)
+}
+
 /** As the library and we together judge it. */
 async function isAccepted(der: Uint8Array, issuer: X509Certificate): Promise<boolean> {
   if (!isWholeCertificate(der)) return false
@@ -77,6 +94,25 @@ describe.each([
       const length = more.length - 4
       more.set([length >> 8, length & 255], 2)
       expect(isWholeCertificate(more)).toBe(false)
+    }
+  })
+})
+
+describe('an ECDSA signature', () => {
+  it('has its numbers and lengths in their shortest form', () => {
+    for (const der of ecdsa) {
+      expect(rewritten(der, (r) => r)).toEqual(der)
+      expect(isWholeCertificate(rewritten(der, (r) => concat(Uint8Array.of(0, 0), r)))).toBe(false)
+      expect(isWholeCertificate(rewritten(der, () => Uint8Array.of(0x80)))).toBe(false)
+      expect(isWholeCertificate(rewritten(der, () => new Uint8Array(0)))).toBe(false)
+      for (const long of [(n: number) => [0x81, n], (n: number) => [0x82, 0, n]]) {
+        const other = rewritten(
+          der,
+          (r) => r,
+          (n) => Uint8Array.from(long(n)),
+        )
+        expect(isWholeCertificate(other)).toBe(false)
+      }
     }
   })
 })

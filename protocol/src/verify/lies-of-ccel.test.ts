@@ -75,6 +75,7 @@ describe('the event log of a TD', () => {
   it.each([
     ['MRTD', () => ccel([...EVENTS, at(0, IPL)])],
     ['a sixth register', () => ccel([...EVENTS, at(5, IPL)])],
+    ['a remark on one', () => ccel([...EVENTS, at(5, NO_ACTION)])],
     ['PCRs', () => ccel(EVENTS, { pcr: 0 })],
     ['SHA-256 alone', () => ccel(EVENTS, { algorithms: [[11, 32]] })],
     [
