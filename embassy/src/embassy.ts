@@ -85,7 +85,12 @@ async function start(
     ...(await gatewayCertificate(deployment)),
   }
   const boot = await startBoot(bootDeps)
-  const store = new Store(join(state, 'embassy.db'))
+  const fatal = (code: string, reason: string) => {
+    log('nothing more is served', { code, reason })
+    process.exit(1)
+  }
+  const lost = ({ message }: Error) => fatal('internal.error', `the store has ended: ${message}`)
+  const store = new Store(join(state, 'embassy.db'), lost)
   cleanup.push(() => store.close())
   let attested = await attest(boot, bootDeps)
   const keep = () =>
@@ -105,10 +110,7 @@ async function start(
     keySetDigest: boot.keySetDigest,
     boot: boot.boot,
     onCheckpoint: () => witnesses.notify(),
-    onFatal: (error) => {
-      log('nothing more is served', { code: error.code, reason: error.message })
-      process.exit(1)
-    },
+    onFatal: (error) => fatal(error.code, error.message),
   })
   await ledger.start()
   witnesses.notify()

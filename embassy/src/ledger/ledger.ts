@@ -103,12 +103,14 @@ export class Ledger {
         await tpm.counter.read(COUNTER_INDEX),
         await tpm.readNv(CHAIN_INDEX),
       ]
+      if (chain.some((byte) => byte !== 0))
+        throw rollback('the database is new, the TPM’s chain is that of an older one')
       await store.run('beginAnchors', { counter, chain })
     }
-    await this.#settle()
+    await this.#settle('start')
     const begun = await store.runLazy('newestCheckpoint', boot.origin)
-    if (!begun || (await store.runLazy('unproven', undefined))) {
-      this.#behind = true
+    this.#behind = !begun || (await store.runLazy('unproven', undefined))
+    if (this.#behind || this.#dropped.length > 0) {
       await this.#step([], [])
       await this.written()
     }
@@ -128,6 +130,11 @@ export class Ledger {
       this.#ends.push({ closing, durable, resolve, reject })
       void this.#work()
     })
+  }
+
+  /** Forgets an open session to which nothing was revealed, with the next step. */
+  drop(session: string): void {
+    this.#dropped.push(session)
   }
 
   /** The receipt of a session that has ended here. */
@@ -212,14 +219,16 @@ export class Ledger {
   }
 
   /** Brings the TPM's chain and counter to the database's, by one step at most. */
-  async #settle(): Promise<void> {
+  async #settle(at?: 'start'): Promise<void> {
     const { store, tpm } = this.#deps
-    const { chain, before, link, counter } = (await store.runLazy('anchors', undefined))!
+    const { chain, before, link, counter, opened } = (await store.runLazy('anchors', undefined))!
     const linked = await tpm.readNv(CHAIN_INDEX)
     if (!equal(linked, chain)) {
       if (link.length === 0 || !equal(linked, before))
         throw rollback('the TPM’s chain is not at the database’s last step or the one before it')
       await tpm.extendNv(CHAIN_INDEX, link)
+      // What an earlier life had begun in this step was never revealed.
+      if (at === 'start') this.#dropped.push(...opened)
     }
     const counted = await tpm.counter.read(COUNTER_INDEX)
     if (counted === counter - 1n) await tpm.counter.increment(COUNTER_INDEX)
@@ -231,11 +240,14 @@ export class Ledger {
   async #step(begins: Begin[], ends: End[]): Promise<void> {
     const { store, tpm, boot } = this.#deps
     const [kept, dropped] = [this.#kept, this.#dropped]
+    // Until it is known what became of the step, it may be on disk whole.
+    this.#unsettled = true
+    this.#behind ||= ends.length > 0
     const stepped = await store.run('step', {
       boot,
       openings: begins.map(({ opening }) => opening),
       closings: ends.map(({ closing }) => closing),
-      checkpoint: ends.length > 0 || this.#behind,
+      checkpoint: this.#behind,
       kept,
       dropped,
     })
@@ -246,9 +258,8 @@ export class Ledger {
     const ended = ends.filter(({ closing, reject }) => accepted(stepped, closing.session, reject))
     for (const { durable } of ended) durable()
     const { link, checkpoint } = stepped
+    this.#unsettled = link !== undefined
     if (!link) return
-    this.#unsettled = true
-    this.#behind = checkpoint !== undefined
     await tpm.extendNv(CHAIN_INDEX, link)
     if (checkpoint) await tpm.counter.increment(COUNTER_INDEX)
     this.#unsettled = false

@@ -172,7 +172,7 @@ export class Sessions {
     for (const { id, statements } of left) {
       const last = statements.at(-1)?.type
       if (last === 'request.received') {
-        await this.#deps.store.run('dropSession', id)
+        this.#deps.ledger.drop(id)
         continue
       }
       const abort: Draft = {

@@ -1,7 +1,8 @@
 // What ties the database to its TPM: a counter that rises with each checkpoint, and a hash chain over everything that was
-// begun or closed. Both are written here before the TPM moves, so that after a cut the TPM is behind by one step at most.
-import { hash } from 'node:crypto'
-import { canonicalize, type Statement } from '@sealed/protocol'
+// begun or closed and over what the database then held. Both are written here before the TPM moves, so that after a cut
+// the TPM is behind by one step at most.
+import { createHash, hash } from 'node:crypto'
+import { canonicalize, SealedError, type Statement } from '@sealed/protocol'
 import { getMeta, type Statements, setMeta } from './rows.ts'
 
 export interface Anchors {
@@ -11,6 +12,25 @@ export interface Anchors {
   chain: Uint8Array
   before: Uint8Array
   link: Uint8Array
+  /** Sessions that the last step began: while the TPM has not taken it, nothing of them was revealed. */
+  opened: string[]
+}
+
+/** What the last checkpoint is of. */
+export interface Head {
+  origin: string
+  root: string
+  size: number
+  state: string
+}
+
+interface Said {
+  checkpoint?: string
+  head?: Head
+  /** Digest over all sessions that were open after the step. */
+  open: string
+  opened: { digest: string; id: string }[]
+  version: 1
 }
 
 const sha256 = (...parts: Uint8Array[]): Buffer => hash('sha256', Buffer.concat(parts), 'buffer')
@@ -24,6 +44,7 @@ export function readAnchors(sql: Statements): Anchors | undefined {
     chain: bytes('anchors.chain'),
     before: bytes('anchors.before'),
     link: bytes('anchors.link'),
+    opened: said(sql)?.opened.map(({ id }) => id) ?? [],
   }
 }
 
@@ -40,6 +61,10 @@ export function raiseCounter(sql: Statements): bigint {
   return counter
 }
 
+/** Notes what the checkpoint of this step is of. */
+export const setHead = (sql: Statements, head: Head): void =>
+  setMeta(sql, 'checkpoint.head', canonicalize({ ...head }))
+
 /** Writes down the chain's next value; returns what the TPM is to extend its own by. */
 export function extendChain(
   sql: Statements,
@@ -47,21 +72,58 @@ export function extendChain(
 ): Uint8Array {
   const { opened, body } = step
   const digest = (text: string) => hash('sha256', text)
-  const link = hash(
-    'sha256',
-    canonicalize({
-      ...(body !== undefined && { checkpoint: digest(body) }),
-      opened: opened.map(({ id, statements }) => ({
-        digest: digest(canonicalize(statements)),
-        id,
-      })),
-      version: 1,
-    }),
-    'buffer',
-  )
+  const head = getMeta<string>(sql, 'checkpoint.head')
+  const text = canonicalize({
+    ...(body !== undefined && { checkpoint: digest(body) }),
+    ...(head !== undefined && { head: JSON.parse(head) as Head }),
+    open: openDigest(sql),
+    opened: opened.map(({ id, statements }) => ({ digest: digest(canonicalize(statements)), id })),
+    version: 1,
+  })
+  const link = hash('sha256', text, 'buffer')
   const before = getMeta<Buffer>(sql, 'anchors.chain')!
+  setMeta(sql, 'anchors.said', text)
   setMeta(sql, 'anchors.before', before)
   setMeta(sql, 'anchors.link', link)
   setMeta(sql, 'anchors.chain', sha256(before, link))
   return Uint8Array.from(link)
 }
+
+/**
+ * What the last link of the chain says that the database holds; undefined before the first. Throws `state.rollback` when
+ * text, link and chain do not belong together, or the open sessions are not those that it names.
+ */
+export function checkSaid(sql: Statements): Head | undefined {
+  const anchors = readAnchors(sql)
+  if (!anchors) return undefined
+  const { before, chain, link } = anchors
+  // A chain at its start has no link; with any other value, one that is missing was taken away.
+  if (link.length === 0 && chain.every((byte) => byte === 0)) return undefined
+  const text = getMeta<string>(sql, 'anchors.said') ?? ''
+  if (!sha256(before, link).equals(chain) || !hash('sha256', text, 'buffer').equals(link))
+    throw altered('the last step is not the one in the TPM’s chain')
+  const { head, open } = JSON.parse(text) as Said
+  if (open !== openDigest(sql)) throw altered('open sessions are not those of the last step')
+  return head
+}
+
+const said = (sql: Statements): Said | undefined => {
+  const text = getMeta<string>(sql, 'anchors.said')
+  return text === undefined ? undefined : (JSON.parse(text) as Said)
+}
+
+/** Over id and opening statements of each session that is open. */
+function openDigest(sql: Statements): string {
+  const all = createHash('sha256')
+  for (const { id, statements } of sql.all<{ id: string; statements: string }>(
+    'SELECT id, statements FROM sessions ORDER BY id',
+  ))
+    all.update(hash('sha256', `${id}\n${statements}`, 'buffer'))
+  return all.digest('hex')
+}
+
+export const altered = (what: string) =>
+  new SealedError(
+    'state.rollback',
+    `${what}: restore the database that belongs to this machine, or start a new instance`,
+  )

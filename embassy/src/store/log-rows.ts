@@ -1,8 +1,10 @@
 // What the store's thread answers about the log as others see it: checkpoints, tiles, proofs, cosignatures. It reads
 // hashes only; of the leaves, which name sessions, none but the first is given out.
 import {
+  type BootLeaf,
   decodeReceipt,
   encodeTlogProof,
+  fromHex,
   parseCheckpointBody,
   parseNote,
   SealedError,
@@ -11,7 +13,15 @@ import {
   tileWidth,
 } from '@sealed/protocol'
 import { consistencyPath } from '../ledger/consistency.ts'
-import { inclusionPath, root } from '../ledger/tree.ts'
+import {
+  inclusionPath,
+  leafHash,
+  type Nodes,
+  provenNodes,
+  root,
+  rootWith,
+  subtreesOf,
+} from '../ledger/tree.ts'
 import { nodesOf, type Statements } from './rows.ts'
 
 /** A checkpoint as the log signed it, and what witnesses signed beside it. */
@@ -30,9 +40,15 @@ export interface LogEnd {
   note: string | null
 }
 
-interface LogRow extends Omit<LogEnd, 'origin'> {
-  /** Whether a later boot has a log of its own. */
-  isPast: boolean
+interface Head {
+  root: Uint8Array
+  size: number
+}
+
+interface LogRow {
+  id: number
+  origin: string
+  note: string | null
 }
 
 export abstract class LogRows {
@@ -67,7 +83,8 @@ export abstract class LogRows {
     const log = this.#log(origin)
     if (!log?.note) return undefined
     const { level, index, width } = tile
-    if (width > tileWidth(level, index, log.isPast ? log.size : sizeOf(log.note))) return undefined
+    const head = this.#end(log, log.note)
+    if (width > tileWidth(level, index, head.size)) return undefined
     const first = index * TILE_WIDTH
     const rows = this.#sql.all<{ hash: Buffer }>(
       'SELECT hash FROM nodes WHERE log = ? AND level = ? AND idx >= ? AND idx < ? ORDER BY idx',
@@ -78,24 +95,36 @@ export abstract class LogRows {
     )
     if (rows.length !== width || rows.some(({ hash }) => hash.length !== 32))
       throw damaged(`tile ${level}/${index} has ${rows.length} of its ${width} hashes`)
-    return Uint8Array.from(Buffer.concat(rows.map(({ hash }) => hash)))
+    const hashes = rows.map(({ hash }) => hash)
+    const nodes = nodesOf(this.#sql, log.id)
+    for (const [above, at, hash] of subtreesOf(hashes))
+      if (
+        !rootWith(nodes, head.size, (first + at) / 2 ** above, hash, level * 8 + above).equals(
+          head.root,
+        )
+      )
+        throw damaged(`tile ${level}/${index} does not lead to the checkpoint`)
+    return Uint8Array.from(Buffer.concat(hashes))
   }
 
-  /** Canonical JSON of a log's first leaf, which tells of the boot and of no session. */
+  /** Canonical JSON of a log's first leaf, which tells of the boot and of no session. Throws `log.damaged`. */
   bootLeaf(origin: string): string | undefined {
     const log = this.#log(origin)
     if (!log?.note) return undefined
-    return this.#sql.get<{ leaf: string }>(
+    const leaf = this.#sql.get<{ leaf: string }>(
       'SELECT leaf FROM leaves WHERE log = ? AND idx = 0 AND session IS NULL',
       log.id,
     )?.leaf
+    if (leaf === undefined || !leafHash(leaf).equals(this.#nodes(log, log.note).get(0, 0)))
+      throw damaged('the first leaf is not the one in the log')
+    return leaf
   }
 
   /** Consistency proof between two sizes of one log. Throws `log.damaged` where hashes are missing. */
   consistency(of: { origin: string; old: number; size: number }): Uint8Array[] {
     const log = this.#log(of.origin)
-    if (!log) return []
-    return consistencyPath(nodesOf(this.#sql, log.id), of.old, of.size).map((hash) =>
+    if (!log?.note) return []
+    return consistencyPath(this.#nodes(log, log.note), of.old, of.size).map((hash) =>
       Uint8Array.from(hash),
     )
   }
@@ -105,7 +134,7 @@ export abstract class LogRows {
     const receipt = this.receipt(session)
     if (receipt === undefined) return undefined
     const { checkpoint, index } = decodeReceipt(receipt)
-    const log = this.#log(parseCheckpointBody(parseNote(checkpoint).body).origin)
+    const log = this.#log(headOf(checkpoint).origin)
     if (!log?.note) return undefined
     const newest = { note: log.note, size: sizeOf(log.note), lines: [] }
     const best = this.#cosigned(log.id)
@@ -113,7 +142,7 @@ export abstract class LogRows {
       .find(({ size }) => size > index)
     const { lines, note, size } = best ?? newest
     if (size <= index) return undefined
-    const path = inclusionPath(nodesOf(this.#sql, log.id), index, size)
+    const path = inclusionPath(this.#nodes(log, log.note), index, size)
     return encodeTlogProof({
       index,
       path: path.map((hash) => Uint8Array.from(hash)),
@@ -125,7 +154,7 @@ export abstract class LogRows {
   keepCosignature(of: { origin: string; note: string; name: string; line: string }): void {
     const log = this.#log(of.origin)
     if (!log) return
-    const { counter, size } = parseCheckpointBody(parseNote(of.note).body)
+    const { counter, size } = headOf(of.note)
     this.#sql.run(
       'INSERT OR REPLACE INTO cosignatures (log, note, name, line, size, counter) VALUES (?, ?, ?, ?, ?, ?)',
       log.id,
@@ -141,12 +170,27 @@ export abstract class LogRows {
         this.#sql.run('DELETE FROM cosignatures WHERE log = ? AND note = ?', log.id, note)
   }
 
-  #log(origin: string): LogRow | undefined {
-    const row = this.#sql.get<Omit<LogRow, 'isPast'> & { newest: number }>(
-      'SELECT id, size, note, (SELECT MAX(id) FROM logs) AS newest FROM logs WHERE origin = ?',
-      origin,
+  /** A log's hashes, each of which leads to its end. */
+  #nodes(log: LogRow, note: string): Nodes {
+    const { root, size } = this.#end(log, note)
+    return provenNodes(nodesOf(this.#sql, log.id), size, root, damaged)
+  }
+
+  /** Where a log ends: at its newest checkpoint, or, of an earlier boot, where the next one's first leaf says. */
+  #end({ id, origin }: LogRow, note: string): Head {
+    const rows = this.#sql.all<{ leaf: string }>(
+      'SELECT leaf FROM leaves WHERE idx = 0 AND log > ? AND session IS NULL ORDER BY log LIMIT 1',
+      id,
     )
-    return row && { ...row, isPast: row.id !== row.newest }
+    for (const { leaf } of rows) {
+      const { previous } = JSON.parse(leaf) as BootLeaf
+      if (previous?.origin === origin) return { root: fromHex(previous.root), size: previous.size }
+    }
+    return headOf(note)
+  }
+
+  #log(origin: string): LogRow | undefined {
+    return this.#sql.get('SELECT id, origin, note FROM logs WHERE origin = ?', origin)
   }
 
   #cosigned(log: number): Cosigned[] {
@@ -167,12 +211,13 @@ export abstract class LogRows {
 /** Throws `log.damaged` unless the hashes on disk are those of the log's last checkpoint: no other is signed after it. */
 export function ensureIntact(sql: Statements, log: LogEnd | undefined): void {
   if (!log?.note) return
-  const { root: signed, size } = parseCheckpointBody(parseNote(log.note).body)
+  const { root: signed, size } = headOf(log.note)
   if (size > log.size || !root(nodesOf(sql, log.id), size).equals(signed))
     throw damaged(`the hashes of ${log.origin} are not those that were signed`)
 }
 
-const sizeOf = (note: string): number => parseCheckpointBody(parseNote(note).body).size
+const headOf = (note: string) => parseCheckpointBody(parseNote(note).body)
+const sizeOf = (note: string): number => headOf(note).size
 
 const damaged = (what: string) =>
   new SealedError('log.damaged', `${what}: the database of this machine was altered or is broken`)

@@ -10,7 +10,15 @@ import {
   type Statement,
 } from '@sealed/protocol'
 import { append, inclusionPath, root } from '../ledger/tree.ts'
-import { type Anchors, beginAnchors, extendChain, raiseCounter, readAnchors } from './anchors.ts'
+import {
+  type Anchors,
+  beginAnchors,
+  extendChain,
+  raiseCounter,
+  readAnchors,
+  setHead,
+} from './anchors.ts'
+import { checkLast, unproven } from './check-last.ts'
 import { ensureIntact, type LogEnd, LogRows } from './log-rows.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import {
@@ -34,6 +42,7 @@ export class Operations extends LogRows {
   readonly #sql: Statements
   readonly #cache = new SignatureCache()
   #log = 0
+  #keySet = ''
 
   constructor(db: Connection) {
     const sql = new Statements(db)
@@ -47,41 +56,46 @@ export class Operations extends LogRows {
     return this.#db.transaction(body)()
   }
 
-  /** Sets the log of this boot; a new one starts with a leaf that names where the previous one ended. */
+  /**
+   * Sets the log of this boot; a new one gets its first leaf with the first step. Throws `state.rollback` when registry,
+   * meters, open sessions or the log are not those of the last step.
+   */
   openLog(boot: { origin: string; keySet: string }): void {
     checkRegistry(this.#sql)
     const known = this.#sql.get<LogEnd>('SELECT * FROM logs WHERE origin = ?', boot.origin)
-    const previous = this.#sql.get<LogEnd>('SELECT * FROM logs ORDER BY id DESC LIMIT 1')
-    const state = getMeta<string>(this.#sql, 'checkpoint.state')
-    if (state !== undefined && state !== stateDigest(this.#sql).toString('hex'))
-      throw new SealedError(
-        'state.rollback',
-        'meters or registry are not those of the last checkpoint: restore the database that belongs to this machine',
-      )
-    ensureIntact(this.#sql, known ?? previous)
-    if (known) this.#log = known.id
-    else {
-      this.#log = Number(
+    const last = this.#sql.get<LogEnd>('SELECT * FROM logs WHERE size > 0 ORDER BY id DESC LIMIT 1')
+    ensureIntact(this.#sql, known ?? last)
+    checkLast(this.#sql)
+    this.#keySet = boot.keySet
+    this.#log =
+      known?.id ??
+      Number(
         this.#sql.run('INSERT INTO logs (origin, size) VALUES (?, 0)', boot.origin).lastInsertRowid,
       )
-      cover(this.#sql, { boots: 1 })
-      const leaf: Leaf = {
-        key_set: boot.keySet,
-        kind: 'boot',
-        ...(previous?.note && {
-          previous: {
-            checkpoint_digest: hash('sha256', previous.note),
-            origin: previous.origin,
-            root: root(nodesOf(this.#sql, previous.id), previous.size).toString('hex'),
-            size: previous.size,
-          },
-        }),
-        started_ms: Date.now(),
-        version: 1,
-      }
-      this.#append(leaf)
-      setMeta(this.#sql, 'checkpoint.state', stateDigest(this.#sql).toString('hex'))
-    }
+  }
+
+  /** The first leaf of a log names where the one before it ended. */
+  #begin(): void {
+    const previous = this.#sql.get<LogEnd>(
+      'SELECT * FROM logs WHERE id < ? AND note IS NOT NULL ORDER BY id DESC LIMIT 1',
+      this.#log,
+    )
+    cover(this.#sql, { boots: 1 })
+    setMeta(this.#sql, 'checkpoint.time', 0)
+    this.#append({
+      key_set: this.#keySet,
+      kind: 'boot',
+      ...(previous?.note && {
+        previous: {
+          checkpoint_digest: hash('sha256', previous.note),
+          origin: previous.origin,
+          root: root(nodesOf(this.#sql, previous.id), previous.size).toString('hex'),
+          size: previous.size,
+        },
+      }),
+      started_ms: Date.now(),
+      version: 1,
+    })
   }
 
   anchors(): Anchors | undefined {
@@ -119,7 +133,8 @@ export class Operations extends LogRows {
    */
   step({ boot, openings, closings, checkpoint, kept, dropped }: Step): Stepped {
     for (const batch of kept) this.keepReceipts(batch)
-    for (const id of dropped) this.dropSession(id)
+    for (const id of dropped) this.#drop(id)
+    if (this.#size() === 0) this.#begin()
     const refused: Stepped['refused'] = {}
     const readings: Stepped['readings'] = {}
     const attempt = (session: string, act: () => void): boolean => {
@@ -139,7 +154,7 @@ export class Operations extends LogRows {
         if (reading !== undefined) readings[closing.session] = reading
       })
     const made = checkpoint ? this.#checkpoint(boot) : undefined
-    if (opened.length === 0 && !made) return { refused, readings }
+    if (opened.length === 0 && dropped.length === 0 && !made) return { refused, readings }
     const link = extendChain(this.#sql, { opened, ...(made && { body: made.body }) })
     return { link, ...(made && { checkpoint: made }), refused, readings }
   }
@@ -171,7 +186,7 @@ export class Operations extends LogRows {
   }
 
   /** Forgets an open session to which nothing was revealed. */
-  dropSession(id: string): void {
+  #drop(id: string): void {
     this.#sql.run('DELETE FROM sessions WHERE id = ?', id)
   }
 
@@ -183,22 +198,23 @@ export class Operations extends LogRows {
   #checkpoint(boot: Boot): { body: string; proofs: Proof[] } {
     const size = this.#size()
     const nodes = nodesOf(this.#sql, this.#log)
-    const state = stateDigest(this.#sql)
+    const [top, state] = [root(nodes, size), stateDigest(this.#sql)]
     const counter = raiseCounter(this.#sql)
-    setMeta(this.#sql, 'checkpoint.state', state.toString('hex'))
+    setHead(this.#sql, {
+      origin: boot.origin,
+      root: top.toString('hex'),
+      size,
+      state: state.toString('hex'),
+    })
     const body = checkpointBody({
       ...boot,
       size,
-      root: Uint8Array.from(root(nodes, size)),
+      root: Uint8Array.from(top),
       state: Uint8Array.from(state),
       counter,
-      utcMs: Date.now(),
+      utcMs: this.#now(),
     })
-    const rows = this.#sql.all<{ idx: number; leaf: string; session: string; document: string }>(
-      'SELECT idx, leaf, session, document FROM leaves INDEXED BY unproven WHERE proven = 0 AND log = ? ORDER BY idx',
-      this.#log,
-    )
-    const proofs = rows.map(({ idx, leaf, session, document }) => ({
+    const proofs = unproven(this.#sql, this.#log).map(({ idx, leaf, session, document }) => ({
       session,
       leaf: JSON.parse(leaf) as SessionLeaf,
       document,
@@ -206,6 +222,13 @@ export class Operations extends LogRows {
       path: inclusionPath(nodes, idx, size).map((node) => node.toString('base64url')),
     }))
     return { body, proofs }
+  }
+
+  /** This machine's clock, held back from falling behind what this log has said already. */
+  #now(said = 0): number {
+    const now = Math.max(Date.now(), said, getMeta<number>(this.#sql, 'checkpoint.time') ?? 0)
+    setMeta(this.#sql, 'checkpoint.time', now)
+    return now
   }
 
   /** Whether leaves of this boot wait for their receipts. */
@@ -240,6 +263,7 @@ export class Operations extends LogRows {
       statements: extend(statements, drafts),
       version: 1,
     }
+    this.#now(leaf.statements.at(-1)!.utc_ms)
     this.#append(leaf, { session, document: open.document })
     this.#sql.run('DELETE FROM sessions WHERE id = ?', session)
     return reading

@@ -7,15 +7,13 @@ export type Draft = Record<string, unknown> & { type: StatementType }
 /** Monotonic time of this machine in microseconds, the same on every thread. */
 export const monoUs = (): bigint => process.hrtime.bigint() / 1000n
 
-const stamp = () => ({
-  mono_us: String(monoUs()),
-  utc_ms: Date.now(),
-})
-
-/** Numbers and stamps drafts after the statements that stand already. */
+/** Numbers and stamps drafts after the statements that stand already; no stamp falls behind one before it. */
 export function extend(statements: readonly Statement[], drafts: readonly Draft[]): Statement[] {
   const out = [...statements]
-  for (const draft of drafts)
-    out.push({ ...draft, ...stamp(), seq: out.length } as unknown as Statement)
+  for (const draft of drafts) {
+    const before = out.at(-1)?.utc_ms ?? 0
+    const stamp = { mono_us: String(monoUs()), utc_ms: Math.max(Date.now(), before) }
+    out.push({ ...draft, ...stamp, seq: out.length } as unknown as Statement)
+  }
   return out
 }

@@ -33,6 +33,7 @@ test('a nonce is taken once, also by two at the same time', async () => {
 test('a nonce stays taken over a restart', async () => {
   await world.ledger.open(session('n'))
   await world.restart()
+  await world.ledger.start()
   await expect(world.ledger.open(session('n'))).rejects.toThrow(
     expect.objectContaining({ code: 'envelope.replayed' }),
   )

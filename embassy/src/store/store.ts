@@ -22,14 +22,17 @@ export class Store {
   #failed: Error | undefined
   readonly #ended: Promise<void>
 
-  /** Opens or makes the database file at `path`. */
-  constructor(path: string) {
+  /** Opens or makes the database file at `path`; `onLost` is called when the thread ends by itself. */
+  constructor(path: string, onLost: (error: Error) => void = () => {}) {
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path } })
     this.#worker.on('message', (said: Answer[] | Refused) => {
       if ('refused' in said) this.#fail(errorOf(said.refused))
       else this.#settle(said)
     })
-    this.#worker.on('error', (error) => this.#fail(error))
+    this.#worker.on('error', (error) => {
+      this.#fail(error)
+      onLost(error)
+    })
     this.#ended = new Promise((resolve) => {
       this.#worker.on('exit', () => {
         this.#fail(new SealedError('internal.error', 'the store has stopped'))

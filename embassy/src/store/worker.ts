@@ -45,9 +45,9 @@ port.on('message', ({ calls, durable }: Batch | { calls: null; durable: false })
     port.close()
     return
   }
-  db.pragma(`synchronous = ${durable ? 'FULL' : 'NORMAL'}`)
   let answers: Answer[]
   try {
+    db.pragma(`synchronous = ${durable ? 'FULL' : 'NORMAL'}`)
     answers = operations.isolated(() => calls.map(answer))
   } catch (error) {
     // The commit itself failed (disk full, I/O error): nothing of the batch holds.

@@ -1,6 +1,7 @@
 // A ledger on a real database file and a scripted TPM, and sessions to close into it.
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -10,6 +11,7 @@ import {
   type SealedError,
   type Statement,
 } from '@sealed/protocol'
+import Sqlite from 'better-sqlite3'
 import { ledgerKey } from '../keys/ledger-key.ts'
 import { Ledger } from '../ledger/ledger.ts'
 import { type Draft, extend } from '../store/stamp.ts'
@@ -105,7 +107,9 @@ export class LedgerWorld {
   }
 
   static async make(): Promise<LedgerWorld> {
-    return new LedgerWorld(await mkdtemp(join(tmpdir(), 'sealed-ledger-')))
+    // In memory where there is such a place: these tests are about what is written, not about how fast a disk is.
+    const place = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+    return new LedgerWorld(await mkdtemp(join(place, 'sealed-ledger-')))
   }
 
   get origin(): string {
@@ -139,6 +143,31 @@ export class LedgerWorld {
     this.#stopped = true
     await this.ledger.stop()
     await this.store.close()
+  }
+
+  /** Stops, and remembers file and TPM as they are; what is returned goes back to them, any number of times. */
+  async remember(): Promise<() => Promise<void>> {
+    await this.stop()
+    const file = await readFile(this.path)
+    const { chain, value } = this.tpm
+    return async () => {
+      await this.stop()
+      await writeFile(this.path, file)
+      Object.assign(this.tpm, { chain, value })
+      await this.restart()
+    }
+  }
+
+  /** Changes the database of a stopped embassy, as one who has the disk can, and makes it ready to start again. */
+  async alter(...sql: string[]): Promise<void> {
+    await this.stop()
+    const db = new Sqlite(this.path)
+    try {
+      for (const one of sql) db.exec(one)
+    } finally {
+      db.close()
+    }
+    await this.restart()
   }
 
   /** As after a stop and a start: the same file, the same TPM. */
