@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { REPOSITORY } from '../scripts/instance/paths.ts'
 import { up } from '../scripts/up.ts'
 import { benchAgainstNginx } from './against-nginx.ts'
+import { benchLedger } from './ledger.ts'
 import { benchProtocol } from './protocol.ts'
 import { benchRequest } from './request.ts'
 import { benchSeal, benchTpm } from './tpm-and-firewall.ts'
@@ -32,6 +33,7 @@ try {
   await instance.stop()
 }
 await benchTpm()
+await benchLedger()
 await benchSeal(join(REPOSITORY, '.sealed', 'images'))
 await benchProtocol()
 await benchVerify({ chromium: has('chromium'), tpm2: has('tpm2') })
