@@ -3,7 +3,7 @@
 // instance mends itself.
 // Mutants: without `fleet.check` in `judge` (embassy/src/session/judge.ts) everything changed during a session goes
 // unseen and its answer is given; without the reading in `seal` (nft-seal.ts) a session is opened with no firewall
-// process at all.
+// process at all; without `touched` in `check` (nft-seal.ts) a way out that was opened and closed again goes unseen.
 import { write } from '@sealed/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../scripts/world/run.ts'
@@ -74,9 +74,12 @@ describe('the firewall process killed', () => {
     expect(made).toBe(0)
   })
 
-  test('during a session: its answer is withheld', async () => {
+  test.each([
+    ['the one that changes', '-i'],
+    ['the one that watches', 'monitor'],
+  ] as const)('during a session, %s: its answer is withheld', async (_, kind) => {
     const before = await meter()
-    const harmed = await during(async () => machine.kill(await machine.nftPid()))
+    const harmed = await during(async () => machine.kill(await machine.nftPid(kind)))
     expect(harmed.reply.code).toBe('seal.failed')
     await expectWithheld(harmed, before, ['seal.failed'])
   })
@@ -87,6 +90,14 @@ describe('rules changed during a session: its answer is withheld when', () => {
     [
       'the way out is opened',
       () => [['add', 'element', 'inet', machine.table(), 'open', `{ "${machine.device()}" }`]],
+    ],
+    [
+      'the way out is opened and closed again',
+      () =>
+        ['add', 'delete'].map((verb) => [
+          verb,
+          ...['element', 'inet', machine.table(), 'open', `{ "${machine.device()}" }`],
+        ]),
     ],
     ['a rule is added', () => [['insert', 'rule', 'inet', machine.table(), 'gate', 'accept']]],
     ['a chain is emptied', () => [['flush', 'chain', 'netdev', machine.table(), 'from_workload']]],
@@ -103,6 +114,16 @@ describe('rules changed during a session: its answer is withheld when', () => {
     // An emptied chain drops the answer too: then the deadline comes first.
     const reasons = ['seal.breached', 'seal.failed', 'deadline']
     await expectWithheld(harmed, before, reasons)
+  })
+
+  test('but not when somebody changes rules of their own', async () => {
+    const before = await meter()
+    const { reply } = await during(async () => {
+      await machine.nft('add', 'table', 'inet', 'somebody_elses')
+      await machine.nft('delete', 'table', 'inet', 'somebody_elses')
+    })
+    expect(reply.status).toBe(200)
+    expect(await meter()).toBe(before + 1_000_000)
   })
 
   test('and a change that was made before it is seen at the end of the next one', async () => {

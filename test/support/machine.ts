@@ -34,9 +34,9 @@ export class Machine {
     return this.#pidOf(await this.embassyPid(), /embassy\/src\/relay\/main\.ts/)
   }
 
-  /** The `nft -i` that holds every seal. */
-  async nftPid(): Promise<number> {
-    return this.#pidOf(await this.embassyPid(), /^nft\0-i/)
+  /** The `nft -i` that holds every seal, or the `nft monitor` that watches over it. */
+  async nftPid(kind: '-i' | 'monitor' = '-i'): Promise<number> {
+    return this.#pidOf(await this.embassyPid(), kind === '-i' ? /^nft\0-i/ : /^nft\0monitor/)
   }
 
   async tpmPid(): Promise<number> {
