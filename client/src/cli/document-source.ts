@@ -10,13 +10,18 @@ import {
   parseStrict,
   SealedError,
 } from '@sealed/protocol'
+import { kindOf } from './receipt-source.ts'
 
 /** Throws `evidence.invalid` naming the file and what is wrong with it. */
 export function readDocument(bytes: Bytes, path: string): AttestationDocument {
+  let kind: string | undefined
   try {
-    return parseAttestationDocument(canonicalBytes(documentIn(parseStrict(fromUtf8(bytes)))))
+    const value = documentIn(parseStrict(fromUtf8(bytes)))
+    if (typeof value === 'object' && value !== null) kind = kindOf(value)
+    return parseAttestationDocument(canonicalBytes(value))
   } catch (cause) {
-    const why = cause instanceof SealedError ? cause.message : 'malformed'
+    const said = cause instanceof SealedError ? cause.message : 'malformed'
+    const why = kind && !kind.startsWith('an attestation document') ? `it is ${kind}` : said
     throw new SealedError('evidence.invalid', `${path} is no attestation document: ${why}`, {
       param: 'document',
       cause,

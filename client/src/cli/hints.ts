@@ -32,6 +32,8 @@ export function hintFor(error: SealedError): string | undefined {
   if (error instanceof VerdictError) return verdictHint(error)
   if (error instanceof GatewayFailure && error.retryAfterMs !== undefined)
     return `Try again in ${error.retryAfterMs / 1000} s.`
+  if (error.code === 'evidence.invalid' && error.param === 'document')
+    return 'A gateway serves its document at /v1/attestation; keep that answer as it is.'
   return HINTS[error.code] ?? (error.remedy === 'retry' ? 'Try again later.' : undefined)
 }
 

@@ -49,8 +49,6 @@ function fromHttp(bytes: Bytes, source: string): Found {
   const end = endOfHead(bytes)
   const head = new TextDecoder('latin1').decode(bytes.subarray(0, end.head))
   const body = bytes.slice(end.body)
-  // Interim answers (100, 103) and what a proxy said before come first.
-  if (startsWith(body, 'HTTP/')) return fromHttp(body, source)
   const header = (name: string) => new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, 'im').exec(head)?.[1]
   const salt = header('sealed-salt')
   const id = header('sealed-receipt-id')
@@ -59,6 +57,7 @@ function fromHttp(bytes: Bytes, source: string): Found {
   if (whole !== undefined) return { ...more, receipt: whole, output: body }
   const known = id !== undefined
   try {
+    // The body of an interim answer (100, 103), or of a proxy's word before, is the next head.
     return { ...more, ...findReceipt(body, source) }
   } catch (error) {
     if (known && error instanceof UsageError) return more
@@ -102,7 +101,7 @@ function receiptMember(json: string): string | undefined {
   }
 }
 
-/** Members that tell other files of ours from an answer. */
+/** Members that tell files of ours apart. */
 const KINDS: readonly [members: string[], what: string][] = [
   [['key_set', 'ak'], 'an attestation document: give it with --document'],
   [['document', 'challenge'], 'an attestation document: give it with --document'],
@@ -110,6 +109,10 @@ const KINDS: readonly [members: string[], what: string][] = [
   [['ak_roots', 'evidence'], 'a policy: give it with --policy'],
   [['verdict', 'checks'], 'a verdict, not the receipt it was made of'],
 ]
+
+/** What a JSON object is, of the files that this command takes, and the option for it. */
+export const kindOf = (value: object): string | undefined =>
+  KINDS.find(([members]) => members.every((member) => member in value))?.[1]
 
 function fromJson(text: string, source: string): Found {
   let value: Record<string, unknown>
@@ -122,9 +125,8 @@ function fromJson(text: string, source: string): Found {
   if (typeof receipt === 'string') return { receipt, ...(typeof salt === 'string' && { salt }) } // written anew: no bytes to compare
   if (typeof receipt_id === 'string') return { id: receipt_id }
   if ('checkpoint' in value && 'leaf' in value) return { receipt: encodeAgain(text, source) }
-  const kind = KINDS.find(([members]) => members.every((member) => member in value))
   throw new UsageError(
-    `${source} ${kind ? `is ${kind[1]}` : 'is JSON without a member "receipt"'}`,
+    `${source} is ${kindOf(value) ?? 'JSON without a member "receipt"'}`,
     'receipt',
   )
 }

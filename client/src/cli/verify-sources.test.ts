@@ -140,6 +140,17 @@ describe('a document', () => {
     expect([exit, err]).toEqual([1, expect.stringContaining('twice')])
   })
 
+  it('that is something else is told so', async () => {
+    const argv = ['verify', receipt, '--document', 'policy.json', ...POLICY]
+    const { err, exit } = await cli.run(argv)
+    expect([exit, err]).toEqual([
+      1,
+      expect.stringContaining('it is a policy: give it with --policy'),
+    ])
+    expect(err).toContain('/v1/attestation')
+    expect(err).not.toContain('--url')
+  })
+
   it('of another machine is named as such, with where the right one is', async () => {
     const other = await MachineDouble.create()
     await writeFile(cli.path('other.json'), JSON.stringify(other.document))
