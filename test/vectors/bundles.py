@@ -6,6 +6,7 @@ Each lie is made with the real keys wherever a hostile operator would have them,
 import bundles_boot
 import bundles_document
 import bundles_receipt
+import bundles_snp
 import cosigned_proof
 from bundles_base import Judge
 from make import drop, put
@@ -84,4 +85,5 @@ def vectors():
     bundles_boot.lies(j)
     bundles_receipt.lies(j)
     cosigned_proof.lies(j)
+    bundles_snp.lies(j)
     return [j.vectors]

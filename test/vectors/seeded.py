@@ -11,11 +11,33 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
 
 SEED = b"sealed computation, vectors, version 1"
-P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
-N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-G = (
-    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
-    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+class Curve:
+    """y² = x³ − 3x + b over p, of order n, with its hash."""
+
+    def __init__(self, library, digest, p, n, g):
+        self.library, self.digest, self.p, self.n, self.g = library, digest, p, n, g
+        self.size = digest().digest_size
+
+
+P256 = Curve(
+    ec.SECP256R1(),
+    hashlib.sha256,
+    0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF,
+    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    (
+        0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+        0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+    ),
+)
+P384 = Curve(
+    ec.SECP384R1(),
+    hashlib.sha384,
+    2**384 - 2**128 - 2**96 + 2**32 - 1,
+    0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
+    (
+        0xAA87CA22BE8B05378EB1C71EF320AD746E1D3B628BA79B9859F741E082542A385502F25DBF55296C3A545E3872760AB7,
+        0x3617DE4A96262C6F5D9E98BF9292DC29F8F41DBD289A147CE9DA3113B5F0B8C00A60B1CE1D7E819D7A431D7C90EA0E5F,
+    ),
 )
 SMALL = [n for n in range(3, 10000, 2) if all(n % d for d in range(3, math.isqrt(n) + 1, 2))]
 
@@ -85,62 +107,63 @@ def rsa_key(label, bits=2048, exponent=65537):
     return _rsa[label, bits, exponent]
 
 
-def ec_key(label):
-    return ec.derive_private_key(Stream("ec " + label).number(256) % (N - 1) + 1, ec.SECP256R1())
+def ec_key(label, curve=P256):
+    return ec.derive_private_key(Stream("ec " + label).number(8 * curve.size) % (curve.n - 1) + 1, curve.library)
 
 
 def ed_key(label):
     return ed25519.Ed25519PrivateKey.from_private_bytes(some("ed25519 " + label, 32))
 
 
-def _add(a, b):
+def _add(p, a, b):
     if a is None or b is None:
         return a or b
-    if a[0] == b[0] and (a[1] + b[1]) % P == 0:
+    if a[0] == b[0] and (a[1] + b[1]) % p == 0:
         return None
     if a == b:
-        slope = (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, P)
+        slope = (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, p)
     else:
-        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, P)
-    x = (slope * slope - a[0] - b[0]) % P
-    return x, (slope * (a[0] - x) - a[1]) % P
+        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, p)
+    x = (slope * slope - a[0] - b[0]) % p
+    return x, (slope * (a[0] - x) - a[1]) % p
 
 
-def _times(k, point):
+def _times(p, k, point):
     out = None
     while k:
         if k & 1:
-            out = _add(out, point)
-        k, point = k >> 1, _add(point, point)
+            out = _add(p, out, point)
+        k, point = k >> 1, _add(p, point, point)
     return out
 
 
-def _nonces(secret, digest):
-    """RFC 6979 section 3.2, for a 256-bit curve and SHA-256."""
-    reduced = int.from_bytes(digest, "big") % N
-    seed = secret.to_bytes(32, "big") + reduced.to_bytes(32, "big")
-    v, k = b"\1" * 32, b"\0" * 32
-    mac = lambda key, data: hmac.new(key, data, hashlib.sha256).digest()
+def _nonces(curve, secret, digest):
+    """RFC 6979 section 3.2, where curve and hash have one size."""
+    reduced = int.from_bytes(digest, "big") % curve.n
+    seed = secret.to_bytes(curve.size, "big") + reduced.to_bytes(curve.size, "big")
+    v, k = b"\1" * curve.size, bytes(curve.size)
+    mac = lambda key, data: hmac.new(key, data, curve.digest).digest()
     for mark in (b"\0", b"\1"):
         k = mac(k, v + mark + seed)
         v = mac(k, v)
     while True:
         v = mac(k, v)
-        if 0 < int.from_bytes(v, "big") < N:
+        if 0 < int.from_bytes(v, "big") < curve.n:
             yield int.from_bytes(v, "big")
         k = mac(k, v + b"\0")
         v = mac(k, v)
 
 
-def ecdsa(key, message):
-    """(r, s) over SHA-256 of the message."""
-    secret, digest = key.private_numbers().private_value, hashlib.sha256(message).digest()
-    for k in _nonces(secret, digest):
-        r = _times(k, G)[0] % N
-        s = pow(k, -1, N) * (int.from_bytes(digest, "big") + r * secret) % N
+def ecdsa(key, message, curve=P256):
+    """(r, s) over the curve's hash of the message."""
+    secret, digest = key.private_numbers().private_value, curve.digest(message).digest()
+    for k in _nonces(curve, secret, digest):
+        r = _times(curve.p, k, curve.g)[0] % curve.n
+        s = pow(k, -1, curve.n) * (int.from_bytes(digest, "big") + r * secret) % curve.n
         if r and s:
             break
-    key.public_key().verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+    named = {32: hashes.SHA256, 48: hashes.SHA384}[curve.size]
+    key.public_key().verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(named()))
     return r, s
 
 

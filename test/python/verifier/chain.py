@@ -36,7 +36,8 @@ GCE = "1.3.6.1.4.1.11129.2.1.21"
 UNDERSTOOD = {"2.5.29.15", "2.5.29.19", GCE}
 
 
-def check_chain(chain, ak, roots, now_ms):
+def check_signed(chain, roots, now_ms):
+    """The certificates, leaf first: one signed by the next, up to a root."""
     ensure(len(chain) >= 2, "leaf and root at least")
     ensure(sha256(chain[-1]).hex() in roots, "a root that nobody trusts")
     try:
@@ -47,18 +48,9 @@ def check_chain(chain, ak, roots, now_ms):
             _signed_by(certificate, issuer)
             now = datetime.utcfromtimestamp(now_ms // 1000)
             ensure(certificate.not_valid_before <= now <= certificate.not_valid_after, "not valid now")
-            understood = UNDERSTOOD | ({"2.5.29.17"} if i == 0 else set())
-            for each in certificate.extensions:
-                ensure(not each.critical or each.oid.dotted_string in understood, "unknown critical extension")
-            constraints = _extension(certificate, x509.BasicConstraints)
-            usage = _extension(certificate, x509.KeyUsage)
+            constraints, usage = (_extension(certificate, kind) for kind in (x509.BasicConstraints, x509.KeyUsage))
             ensure((constraints is not None and constraints.ca) == (i > 0), "CA or not")
-            if i == 0:
-                ensure(usage is not None and usage.digital_signature, "leaf may not sign")
-                enciphers = usage.key_encipherment or usage.data_encipherment or usage.key_agreement
-                ensure(not enciphers, "leaf may encipher")
-                ensure(_spki(certificate.public_key()) == _spki(ak.key), "certifies another key")
-            else:
+            if i > 0:
                 ensure(usage is None or usage.key_cert_sign, "may not sign certificates")
                 limit = constraints.path_length
                 ensure(limit is None or limit >= i - 1, "chain below is too long")
@@ -66,5 +58,20 @@ def check_chain(chain, ak, roots, now_ms):
         raise Refused("not signed by the next") from None
     except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise Refused(f"malformed certificate: {error}") from None
+    return certificates
+
+
+def check_chain(chain, ak, roots, now_ms):
+    """The value of Google's extension in the leaf, or None."""
+    certificates = check_signed(chain, roots, now_ms)
+    for i, certificate in enumerate(certificates):
+        understood = UNDERSTOOD | ({"2.5.29.17"} if i == 0 else set())
+        for each in certificate.extensions:
+            ensure(not each.critical or each.oid.dotted_string in understood, "unknown critical extension")
+    usage = _extension(certificates[0], x509.KeyUsage)
+    ensure(usage is not None and usage.digital_signature, "leaf may not sign")
+    enciphers = usage.key_encipherment or usage.data_encipherment or usage.key_agreement
+    ensure(not enciphers, "leaf may encipher")
+    ensure(_spki(certificates[0].public_key()) == _spki(ak.key), "certifies another key")
     own = [each.value for each in certificates[0].extensions if each.oid.dotted_string == GCE]
     return own[0].value if own else None

@@ -128,7 +128,12 @@ document = record(
     pcrs=listing(record(digest=digest, index=integer(0, 23)), 0, 24),
     quote=quote,
     started_ms=integer(),
-    tee_report=Maybe(record(kind=word("sev-snp", "tdx"), report=encoded(65536))),
+    tee_report=Maybe(
+        record(
+            certificates=Maybe(listing(encoded(8192), 0, 4)), event_log=Maybe(encoded(262144)),
+            kind=word("sev-snp", "tdx"), report=encoded(16384),
+        )
+    ),
     transport_keys=listing(transport_key, 1, 4),
     version=VERSION,
 )

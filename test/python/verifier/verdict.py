@@ -6,6 +6,7 @@ from .encodings import Refused, canonical, ensure, parse_canonical, salted, sha2
 from .merkle import leaf_hash, root_from_path
 from .note import open_checkpoint, verify_ed25519
 from .session import check_grammar, find
+from .tee import TeeChecks
 from .tpm import AttestationKey, check_binding, check_selection, check_signature, opened
 
 CHECKS = {
@@ -32,13 +33,14 @@ def skip(reason):
     raise Skipped(reason)
 
 
-class Verifier:
+class Verifier(TeeChecks):
     """Bundle: {receipt, document, policy, now_ms} and, where they are known, {request, input, nonce, salt, output,
     challenge, proof, sent_ms}; document and policy as parsed JSON, bytes as bytes."""
 
     def __init__(self, bundle):
         self.given, self.policy, self.entries = bundle, bundle["policy"], []
         self.document = self.ak = self.place = self.images = self.events = None
+        self.tee = None
         self.receipt = self.statements = self.checkpoint = self.witnessed = self.seen_ms = None
 
     def run(self):
@@ -53,18 +55,18 @@ class Verifier:
         return "incomplete" if ("skip", True) in results else "verified"
 
     def _one(self, kind, name):
-        required = self._required(kind, name)
         try:
             if (kind, name) != ("document", "form"):
                 self._needs(self.document, "the document")
-            if name.startswith("tee_"):
-                skip("no TEE evidence, or not judged here")
+            if name.startswith("tee_") and "tee_report" not in self.document:
+                skip("no TEE evidence")
             getattr(self, f"{kind}_{name}")()
             result = "pass", ""
         except Skipped as skipped:
             result = "skip", str(skipped)
         except Refused as refused:
             result = "fail", str(refused)
+        required = self._required(kind, name)
         self.entries.append((f"{kind}.{name}", result[0], required, result[1]))
 
     def _required(self, kind, name):
@@ -72,7 +74,7 @@ class Verifier:
             return True
         evidence = set(self.policy["evidence"])
         if name.startswith("tee_"):
-            return bool(evidence & {"tee", "sev-snp", "tdx"})
+            return name != "tee_event_log" and self._tee_required(name, bool(evidence & {"tee", "sev-snp", "tdx"}))
         return {
             "document.instance": "instances" in self.policy,
             "document.pcr_reference": "event-log" in evidence or bool(self.policy["images"]),
@@ -85,6 +87,8 @@ class Verifier:
             "receipt.time": "max_age_ms" in self.policy,
             "receipt.fork": self.policy.get("witnesses", {}).get("quorum", 0) > 0,
         }.get(f"{kind}.{name}", True)
+
+    skip = staticmethod(skip)
 
     def _needs(self, value, what):
         return skip(f"needs {what}") if value is None else value
