@@ -96,7 +96,7 @@ function add(random: Random, of: Container, value: unknown): void {
 
 function deep(random: Random, value: unknown): unknown {
   let out = value
-  for (let depth = random.pick([30, 31, 32, 33, 500]); depth > 0; depth--)
+  for (let depth = random.pick([30, 31, 32, 33, 200]); depth > 0; depth--)
     out = random.once(2) ? [out] : { a: out }
   return out
 }
