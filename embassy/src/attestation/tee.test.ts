@@ -92,7 +92,12 @@ describe('a report', () => {
   it('is asked for through a directory that is new', async () => {
     const tsm = new FakeTsm(DIRECTORY)
     tsm.entries.set('sealed-00a1', { generation: 7, inblob: new Uint8Array(64) })
+    const generations: number[] = []
+    tsm.onRead = (attribute) => {
+      if (attribute === 'generation') generations.push(tsm.entries.get('sealed-00a1')!.generation)
+    }
     await collector(tsm).tee.report(DATA)
+    expect(generations).toEqual([0, 1])
     expect(tsm.entries.size).toBe(0)
   })
 
