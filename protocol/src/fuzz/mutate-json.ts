@@ -68,7 +68,7 @@ function change(random: Random, { of, at }: Place, lender: readonly Place[]): vo
   const record = of as Record<string | number, unknown>
   const value = record[at]
   const kind = random.below(8)
-  if (kind === 0) record[at] = random.pick(STRANGE)
+  if (kind === 0) record[at] = structuredClone(random.pick(STRANGE))
   else if (kind === 1) remove(of, at)
   else if (kind === 2) add(random, of, value)
   else if (kind === 3) {
@@ -105,7 +105,7 @@ function changed(random: Random, value: unknown): unknown {
   if (typeof value === 'number') return value + random.pick([-1, 1, 256, 2 ** 32, -value, 0.5])
   if (typeof value === 'boolean') return !value
   if (Array.isArray(value)) return random.once(2) ? value.toReversed() : [...value, ...value]
-  if (typeof value !== 'string') return random.pick(STRANGE)
+  if (typeof value !== 'string') return structuredClone(random.pick(STRANGE))
   const encoded = [
     [/^(?:[0-9a-f]{2})+$/, fromHex, toHex],
     [/^[A-Za-z0-9_-]{4,}$/, fromBase64url, toBase64url],
