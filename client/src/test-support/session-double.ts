@@ -39,6 +39,7 @@ export const readingOf = (authority: string) => ({
     sessions_unmetered: 0,
   },
   meters: [{ capability: `${authority}/design`, millionths: 1_000_000 }],
+  openings: [],
   version: 1,
 })
 
