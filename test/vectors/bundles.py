@@ -7,6 +7,7 @@ import bundles_boot
 import bundles_document
 import bundles_receipt
 import bundles_snp
+import bundles_tdx
 import cosigned_proof
 from bundles_base import Judge
 from make import drop, put
@@ -86,4 +87,5 @@ def vectors():
     bundles_receipt.lies(j)
     cosigned_proof.lies(j)
     bundles_snp.lies(j)
+    bundles_tdx.lies(j)
     return [j.vectors]

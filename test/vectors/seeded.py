@@ -1,6 +1,6 @@
 """Randomness and keys from a fixed seed, and signatures without any randomness, so that the vectors come out the same on
 every run. RSA primes are searched for in a SHA-256 stream; ECDSA takes its k as RFC 6979 says and RSA-OAEP its seed from
-the stream, both written out here over plain integers, because the installed library offers neither.
+the stream, both written out here, because the installed library offers neither.
 Every signature made here is checked by the library's own verifier before it is used. Never for real keys.
 """
 import hashlib
@@ -12,32 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
 
 SEED = b"sealed computation, vectors, version 1"
 class Curve:
-    """y² = x³ − 3x + b over p, of order n, with its hash."""
+    """A curve of the library, its order and its hash."""
 
-    def __init__(self, library, digest, p, n, g):
-        self.library, self.digest, self.p, self.n, self.g = library, digest, p, n, g
-        self.size = digest().digest_size
+    def __init__(self, library, digest, order):
+        self.library, self.digest, self.n, self.size = library, digest, order, digest().digest_size
 
 
-P256 = Curve(
-    ec.SECP256R1(),
-    hashlib.sha256,
-    0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF,
-    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
-    (
-        0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
-        0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
-    ),
-)
+P256 = Curve(ec.SECP256R1(), hashlib.sha256, 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551)
 P384 = Curve(
     ec.SECP384R1(),
     hashlib.sha384,
-    2**384 - 2**128 - 2**96 + 2**32 - 1,
     0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
-    (
-        0xAA87CA22BE8B05378EB1C71EF320AD746E1D3B628BA79B9859F741E082542A385502F25DBF55296C3A545E3872760AB7,
-        0x3617DE4A96262C6F5D9E98BF9292DC29F8F41DBD289A147CE9DA3113B5F0B8C00A60B1CE1D7E819D7A431D7C90EA0E5F,
-    ),
 )
 SMALL = [n for n in range(3, 10000, 2) if all(n % d for d in range(3, math.isqrt(n) + 1, 2))]
 
@@ -115,28 +100,6 @@ def ed_key(label):
     return ed25519.Ed25519PrivateKey.from_private_bytes(some("ed25519 " + label, 32))
 
 
-def _add(p, a, b):
-    if a is None or b is None:
-        return a or b
-    if a[0] == b[0] and (a[1] + b[1]) % p == 0:
-        return None
-    if a == b:
-        slope = (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, p)
-    else:
-        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, p)
-    x = (slope * slope - a[0] - b[0]) % p
-    return x, (slope * (a[0] - x) - a[1]) % p
-
-
-def _times(p, k, point):
-    out = None
-    while k:
-        if k & 1:
-            out = _add(p, out, point)
-        k, point = k >> 1, _add(p, point, point)
-    return out
-
-
 def _nonces(curve, secret, digest):
     """RFC 6979 section 3.2, where curve and hash have one size."""
     reduced = int.from_bytes(digest, "big") % curve.n
@@ -158,7 +121,8 @@ def ecdsa(key, message, curve=P256):
     """(r, s) over the curve's hash of the message."""
     secret, digest = key.private_numbers().private_value, curve.digest(message).digest()
     for k in _nonces(curve, secret, digest):
-        r = _times(curve.p, k, curve.g)[0] % curve.n
+        # The library multiplies: k times the generator is the public key of k.
+        r = ec.derive_private_key(k, curve.library).public_key().public_numbers().x % curve.n
         s = pow(k, -1, curve.n) * (int.from_bytes(digest, "big") + r * secret) % curve.n
         if r and s:
             break

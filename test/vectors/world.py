@@ -118,7 +118,9 @@ class Boot:
 
     def __init__(self, label="boot", ak="rsa", reset=7, restart=0, pcr=None, configuration=None, tls=True):
         self.ledger = ed_key("ledger " + label)
-        self.ak = rsa_key("ak " + label) if ak == "rsa" else ec_key("ak " + label)
+        # One machine, whatever it booted, and a stranger's.
+        machine = "ak stranger" if label == "stranger" else "ak"
+        self.ak = rsa_key(machine) if ak == "rsa" else ec_key(machine)
         self.reset, self.restart, self.started = reset, restart, NOW_MS - 3600000
         self.key_set = {"ledger_key": base64url(raw_public(self.ledger)), "version": 1}
         if tls:

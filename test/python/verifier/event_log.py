@@ -1,10 +1,11 @@
 """The TCG log of a boot, its replay, and the applications in it (SPEC.md, "Event log", "Measurements")."""
+import hashlib
 import re
 
 from .encodings import ensure, sha256
 
 SIZES = {0x0004: 20, 0x000B: 32, 0x000C: 48, 0x000D: 64, 0x0012: 32}
-SHA256, NO_ACTION, SEPARATOR = 0x000B, 3, 4
+SHA256, SHA384, NO_ACTION, SEPARATOR = 0x000B, 0x000C, 3, 4
 APPLICATION, PARTITIONS, ACTION = 0x80000003, 0x80000006, 0x80000007
 SEPARATORS = {sha256(bytes(4)), sha256(b"\xff" * 4)}
 
@@ -22,11 +23,11 @@ class Reader:
         return int.from_bytes(self.take(size), "little")
 
 
-def parse(data):
-    """Events as (PCR, type, SHA-256 digest, data)."""
+def parse(data, first=0, registers=range(24), bank=SHA256):
+    """Events as (register, type, digest of the bank, data)."""
     ensure(len(data) <= 262144, "the log is too long")
     r = Reader(data)
-    ensure((r.number(4), r.number(4)) == (0, NO_ACTION), "first record")
+    ensure((r.number(4), r.number(4)) == (first, NO_ACTION), "first record")
     ensure(not any(r.take(20)), "first digest")
     size = r.number(4)
     ensure(size <= 256, "the first record is too long")
@@ -42,12 +43,12 @@ def parse(data):
         algorithms[algorithm] = size
     spec.take(spec.number(1))
     ensure(spec.at == len(spec.data), "bytes after the header")
-    ensure(SHA256 in algorithms, "no SHA-256")
+    ensure(bank in algorithms, "the bank is missing")
     events = []
     while r.at < len(data):
         ensure(len(events) < 2048, "too many events")
         pcr, kind = r.number(4), r.number(4)
-        ensure(pcr < 24, "no such PCR")
+        ensure(pcr in registers, "no such register")
         ensure(r.number(4) == len(algorithms), "number of digests")
         digests = {}
         for _ in algorithms:
@@ -57,7 +58,7 @@ def parse(data):
         content = r.take(r.number(4))
         if kind == NO_ACTION:
             ensure(not any(any(each) for each in digests.values()), "an event that extends nothing has a digest")
-        events.append((pcr, kind, digests[SHA256], content))
+        events.append((pcr, kind, digests[bank], content))
     return events
 
 
@@ -76,6 +77,15 @@ def replay(events):
             ensure(content in (bytes(4), b"\xff" * 4) and sha256(content) == digest, "separator's data")
         start = b"\xff" * 32 if 17 <= pcr <= 22 else bytes(32)
         values[pcr] = sha256(values.get(pcr, start), digest)
+    return values
+
+
+def rtmrs(data):
+    """The values to which a TD's log leads: registers 1 to 4, SHA-384."""
+    values = [bytes(48)] * 4
+    for register, kind, digest, _ in parse(data, 1, range(1, 5), SHA384):
+        if kind != NO_ACTION:
+            values[register - 1] = hashlib.sha384(values[register - 1] + digest).digest()
     return values
 
 

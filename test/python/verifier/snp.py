@@ -67,6 +67,8 @@ class Report:
 
 
 class Judge:
+    tcb_is_judged = True
+
     def __init__(self, record, certificates, report, policy, now_ms):
         self.report = Report(report)
         ensure(len(certificates) == 3, "VCEK, ASK and ARK")
