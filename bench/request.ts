@@ -10,8 +10,9 @@ import type { Instance } from '../scripts/up.ts'
 import { childOf, cpuMs } from './support/cpu.ts'
 import { median, ms, quantile, table } from './support/table.ts'
 
-const REQUESTS = 300
-const WARM_UP = 100
+const REQUESTS = 500
+/** Compiling goes on for some hundred requests in each process; what is shown is what a running one costs. */
+const WARM_UP = 1_000
 const FSYNC_REQUESTS = 50
 const ENDPOINT = '/v1/chat/completions'
 const BODY = JSON.stringify({

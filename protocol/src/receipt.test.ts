@@ -5,6 +5,7 @@ import { canonicalBytes, canonicalize, parseCanonical } from './json.ts'
 import {
   decodeReceipt,
   encodeReceipt,
+  encodeReceiptOf,
   leafBytes,
   MAX_RECEIPT_CHARS,
   type Receipt,
@@ -52,6 +53,8 @@ const withStatement = (change: Record<string, unknown>) =>
 describe('a receipt', () => {
   it('comes back as it was', () => {
     const text = encodeReceipt(RECEIPT)
+    const { leaf, ...rest } = RECEIPT
+    expect(encodeReceiptOf(canonicalize(leaf), rest)).toBe(text)
     expect(text).toMatch(/^[A-Za-z0-9_-]+$/)
     expect(decodeReceipt(text)).toEqual(RECEIPT)
     expect(parseCanonical(fromBase64url(text))).toEqual(RECEIPT)

@@ -2,8 +2,8 @@
 // On the wire it is base64url of its canonical JSON.
 import * as v from 'valibot'
 import { quoteSchema } from './attestation.ts'
-import { type Bytes, fromBase64url, toBase64url } from './bytes.ts'
-import { canonicalBytes, parseCanonical } from './json.ts'
+import { type Bytes, fromBase64url, toBase64url, utf8 } from './bytes.ts'
+import { canonicalBytes, canonicalize, parseCanonical } from './json.ts'
 import { base64url, check, digest, integer, text } from './schema.ts'
 import { sessionLeafSchema } from './statement.ts'
 
@@ -23,6 +23,14 @@ export const receiptSchema = v.strictObject({
 export type Receipt = v.InferOutput<typeof receiptSchema>
 
 export const encodeReceipt = (receipt: Receipt): string => toBase64url(canonicalBytes(receipt))
+
+/** The same receipt, from a leaf that is canonical text already: the embassy has it as the log holds it. */
+export function encodeReceiptOf(leaf: string, receipt: Omit<Receipt, 'leaf'>): string {
+  const { checkpoint, document, index, path, quote, version } = receipt
+  const before = canonicalize({ checkpoint, document, index }).slice(0, -1)
+  const after = canonicalize({ path, quote, version }).slice(1)
+  return toBase64url(utf8(`${before},"leaf":${leaf},${after}`))
+}
 
 /** Decodes a receipt; throws `encoding.invalid`, `json.*` or `receipt.invalid`. */
 export function decodeReceipt(encoded: string): Receipt {

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await world.use([1, 0], `${A}/x`)
   const receipts = []
   for (let i = 0; i < 4; i++) receipts.push(await world.use([1, 0]))
-  session = receipts[0]!.leaf.session
+  session = decodeReceipt(receipts[0]!.receipt).leaf.session
   await world.open()
   restore = await world.remember()
 })

@@ -5,14 +5,13 @@
 // before its session's opening is in the chain: no restored disk can undo a use.
 import {
   type Code,
-  encodeReceipt,
+  encodeReceiptOf,
   equal,
   parseAttest,
   QUOTED_PCRS,
   quoteBinding,
   SealedError,
   SessionFailure,
-  type SessionLeaf,
   sha256,
   signNote,
   toBase64url,
@@ -30,7 +29,6 @@ export const CHAIN_INDEX = 0x01500019
 
 export interface ClosedSession {
   receipt: string
-  leaf: SessionLeaf
   reading?: string
 }
 
@@ -289,7 +287,14 @@ export class Ledger {
     const receipts = proofs.map(({ session, leaf, document, index, path }) => ({
       session,
       index,
-      receipt: encodeReceipt({ checkpoint: note, document, index, leaf, path, quote, version: 1 }),
+      receipt: encodeReceiptOf(leaf, {
+        checkpoint: note,
+        document,
+        index,
+        path,
+        quote,
+        version: 1,
+      }),
     }))
     this.#behind = false
     this.#kept.push({ note, receipts })
@@ -300,7 +305,6 @@ export class Ledger {
       const reading = readings[closing.session]
       resolve({
         receipt: receipts[at]!.receipt,
-        leaf: proofs[at]!.leaf,
         ...(reading !== undefined && { reading }),
       })
     }

@@ -216,7 +216,7 @@ export class Operations extends LogRows {
     })
     const proofs = unproven(this.#sql, this.#log).map(({ idx, leaf, session, document }) => ({
       session,
-      leaf: JSON.parse(leaf) as SessionLeaf,
+      leaf,
       document,
       index: idx,
       path: inclusionPath(nodes, idx, size).map((node) => node.toString('base64url')),

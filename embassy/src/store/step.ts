@@ -1,5 +1,5 @@
 // What goes into one step of the ledger and what comes out of it: plain data that crosses to the store's thread.
-import type { Action, SessionLeaf, Statement } from '@sealed/protocol'
+import type { Action, Statement } from '@sealed/protocol'
 import type { Observation } from './registry-rows.ts'
 import type { Draft } from './stamp.ts'
 
@@ -35,7 +35,8 @@ export interface Boot {
 /** A leaf on disk that no receipt was made for yet, and its path to the batch's root. */
 export interface Proof {
   session: string
-  leaf: SessionLeaf
+  /** The leaf's canonical text. */
+  leaf: string
   document: string
   index: number
   path: string[]

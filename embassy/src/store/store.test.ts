@@ -1,4 +1,4 @@
-import { MAX_OPENINGS, randomBytes, replayMeters } from '@sealed/protocol'
+import { decodeReceipt, MAX_OPENINGS, randomBytes, replayMeters } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { closingOf, LedgerWorld, OPENING } from '../test-support/ledger-world.ts'
@@ -94,7 +94,7 @@ test('a reading opens every change of its authority’s, in pages, and their sum
   await world.use([1, 0], `${'b'.repeat(32)}/other`)
   const closed = []
   for (let i = 0; i < 5; i++) closed.push(await world.use([4, 3]))
-  const leaves = closed.map(({ leaf }) => leaf)
+  const leaves = closed.map(({ receipt }) => decodeReceipt(receipt).leaf)
   const whole = await world.read(authority)
   const { sums, changes, opened } = await replayMeters(leaves, whole.openings)
   expect([...sums]).toEqual(
