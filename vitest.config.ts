@@ -1,5 +1,7 @@
-// Three projects: unit tests in Node, the runtime-neutral ones again in workerd, and end to end on real parts.
+// Unit tests in Node, the runtime-neutral ones again in workerd, protocol's once more in a browser, and end to end on
+// real parts.
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -18,6 +20,26 @@ export default defineConfig({
           name: 'workerd',
           include: ['protocol/src/**/*.test.ts', '{gateway,client}/src/**/*.neutral.test.ts'],
           testTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'chromium',
+          include: ['protocol/src/**/*.test.ts'],
+          testTimeout: 60_000,
+          browser: {
+            enabled: true,
+            headless: true,
+            provider: playwright({
+              launchOptions: {
+                // Debian's: nothing is downloaded. It reports nothing home and runs as root, as the other tests do.
+                executablePath: '/usr/bin/chromium',
+                args: ['--no-sandbox', '--disable-quic', '--disable-background-networking'],
+              },
+            }),
+            instances: [{ browser: 'chromium' }],
+            screenshotFailures: false,
+          },
         },
       },
       {
