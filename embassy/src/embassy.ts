@@ -22,7 +22,7 @@ import { Ledger } from './ledger/ledger.ts'
 import { Witnesses } from './ledger/witnesses.ts'
 import type { Log } from './log.ts'
 import { RelaySupervisor } from './relay/supervisor.ts'
-import { unmountBelow } from './replicas/activations-mount.ts'
+import { mountActivations, unmountBelow } from './replicas/activations-mount.ts'
 import { Fleet } from './replicas/fleet.ts'
 import { createSeal, nameservers } from './seal/index.ts'
 import { gatewayApp } from './server/gateway-app.ts'
@@ -192,7 +192,7 @@ async function start(
       seal,
       containers,
       pauseImage: deployment.pause.image,
-      activationsRoot,
+      mount: (name) => mountActivations(activationsRoot, name),
       probeIntervalMs: deployment.probes.interval_ms,
       recoverSeal,
       ready: (link) => relay.reach(link),

@@ -21,14 +21,22 @@ import { isComplete } from './safetensors.ts'
 /** The most bytes that one session may hand over. */
 export const MAX_FILE_BYTES = 256 * 1024 * 1024
 const MAX_ENTRIES = 64
+const CLEAR_TRIES = 5
 /** What is larger than this is copied on another thread. */
 const LARGE_BYTES = 1024 * 1024
 const readAside = promisify(read)
 
-/** Removes what earlier sessions left, so that each session's file is its own. */
+/**
+ * Removes what earlier sessions left, so that each session's file is its own: afterwards the directory was seen empty.
+ * Throws `activations.invalid` where it is filled again and again.
+ */
 export function clear(directory: string): void {
-  for (const name of readdirSync(directory))
-    rmSync(join(directory, name), { recursive: true, force: true })
+  for (let tries = CLEAR_TRIES; tries > 0; tries--) {
+    const names = readdirSync(directory)
+    if (names.length === 0) return
+    for (const name of names) rmSync(join(directory, name), { recursive: true, force: true })
+  }
+  throw invalid('the workload writes while it has no request')
 }
 
 /**

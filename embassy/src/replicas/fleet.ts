@@ -5,7 +5,6 @@ import { type AbortReason, SealedError } from '@sealed/protocol'
 import type { Containers } from '../containers/index.ts'
 import type { ReplicaLink, Seal, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
-import { mountActivations } from './activations-mount.ts'
 import { Pool } from './pool.ts'
 import type { Replica } from './replica.ts'
 
@@ -18,8 +17,8 @@ export interface FleetDeps {
   seal: Seal
   containers: Containers
   pauseImage: string
-  /** Directory below which each replica's activations are mounted. */
-  activationsRoot: string
+  /** An empty directory for the activations of the replica of this name. */
+  mount: (name: string) => Promise<string>
   probeIntervalMs: number
   /** Starts a new firewall process and retires whatever it finds changed. */
   recoverSeal: () => Promise<void>
@@ -98,6 +97,7 @@ export class Fleet {
 
   /** Opens the workload's egress again and gives the replica to the next session. */
   async release(replica: Replica): Promise<void> {
+    if (!this.#stands(replica)) return
     try {
       if (this.workload.config.egress.length > 0) {
         await this.#guarded(() => this.#deps.seal.release(replica.link))
@@ -108,7 +108,12 @@ export class Fleet {
       this.retire(replica, 'seal.failed')
       return
     }
-    this.pool.offer(replica)
+    if (this.#stands(replica)) this.pool.offer(replica)
+  }
+
+  /** Whether it was not destroyed meanwhile. */
+  #stands(replica: Replica): boolean {
+    return this.#places.some((place) => place.replica === replica)
   }
 
   /** Destroys a replica, still sealed, and replaces it in the background. */
@@ -182,7 +187,7 @@ export class Fleet {
     const { id, seal, containers, pauseImage, ready } = this.#deps
     const { config } = this.workload
     const name = `sealed-${id}-${place.index}`
-    const activations = await mountActivations(this.#deps.activationsRoot, String(place.index))
+    const activations = await this.#deps.mount(String(place.index))
     const pause = await containers.startPause({
       name: `${name}-pause`,
       image: pauseImage,
@@ -259,23 +264,23 @@ export class Fleet {
   }
 
   async #lost(replica: Replica, reason: AbortReason): Promise<void> {
-    if (this.#stopped.signal.aborted || !this.#places.some((place) => place.replica === replica))
-      return
+    if (this.#stopped.signal.aborted || !this.#stands(replica)) return
     await this.#deps.onLost(replica, reason)
     this.retire(replica, reason)
   }
 
+  /** Removes what stands in this place, in order; what could not be removed is still there for the next attempt. */
   #destroy(place: Place): Promise<void> {
     const { containers, seal } = this.#deps
-    const { link, pause, workloadId } = place
     place.replica = undefined
-    place.link = undefined
-    place.pause = undefined
-    place.workloadId = undefined
-    place.stopping = place.stopping.then(async () => {
-      if (workloadId) await containers.remove(workloadId)
-      if (link) await seal.detach(link)
-      if (pause) await containers.remove(pause.id)
+    const before = place.stopping.catch(() => {})
+    place.stopping = before.then(async () => {
+      if (place.workloadId) await containers.remove(place.workloadId)
+      place.workloadId = undefined
+      if (place.link) await seal.detach(place.link)
+      place.link = undefined
+      if (place.pause) await containers.remove(place.pause.id)
+      place.pause = undefined
     })
     return place.stopping
   }

@@ -92,6 +92,7 @@ export class Sessions {
       session.replica = await fleet.pool.acquire(limits.queue_ms, session.cancel.signal)
       await this.#enforce(session, fleet)
       await this.#openOnDisk(session)
+      this.#clearAgain(session)
     } catch (error) {
       await this.#unwind(session, fleet)
       throw error
@@ -137,7 +138,8 @@ export class Sessions {
     try {
       const closed = await this.#deps.ledger.close(closing, () => {
         session.step('closed')
-        void fleet.release(replica)
+        if (isOwed(closing, fleet, commit.status)) fleet.retire(replica, 'activations.missing')
+        else void fleet.release(replica)
       })
       this.#forget(session)
       return closed
@@ -208,6 +210,20 @@ export class Sessions {
     const { id, nonce, statements } = session
     const once = nonce !== undefined && session.door.kind === 'envelope' ? { nonce } : {}
     await this.#deps.ledger.open({ id, ...once, statements, document: this.#deps.document() })
+  }
+
+  /**
+   * The workload had no request since its directory was emptied at the seal: what it has written meanwhile is of an earlier
+   * one. From here on nothing tells a late file from this session's.
+   */
+  #clearAgain(session: Session): void {
+    try {
+      clear(session.replica!.activations)
+    } catch (error) {
+      this.#deps.ledger.drop(session.id)
+      this.#fleet(session).retire(session.replica!, 'activations.invalid')
+      throw error
+    }
   }
 
   /** Nothing was revealed: the seal is let go again and no trace stays. */
@@ -382,6 +398,14 @@ export class Sessions {
     if (session.nonce !== undefined) this.#nonces.delete(session.nonce)
   }
 }
+
+/** Whether a file of this session may still come, and would then be taken for that of the next one. */
+const isOwed = ({ end }: Closing, { workload }: Fleet, status: number): boolean =>
+  workload.config.activations === 'safetensors' &&
+  end.kind === 'commit' &&
+  !end.observation &&
+  // A request that was refused was not computed.
+  !(status >= 400 && status < 500)
 
 const over = (receipt?: string) =>
   new SessionFailure(

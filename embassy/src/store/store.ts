@@ -2,8 +2,9 @@
 // shares the next transaction and its fsync.
 import { Worker } from 'node:worker_threads'
 import { type Code, SealedError } from '@sealed/protocol'
+import type { Answer, Batch, Failure } from './batch.ts'
 import type { OperationName, Operations } from './operations.ts'
-import type { Answer, Batch, Failure, Refused } from './worker.ts'
+import type { Refused } from './worker.ts'
 
 interface Pending {
   operation: OperationName

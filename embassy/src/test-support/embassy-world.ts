@@ -1,0 +1,235 @@
+// Sessions, ledger, store and fleet put together as in the embassy, on a TPM, a firewall, a container engine and a
+// database that can each be told to fail at their k-th call; and a relay and a workload that do as they should.
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Revealed, randomBytes, type SealedError } from '@sealed/protocol'
+import { ledgerKey } from '../keys/ledger-key.ts'
+import { Ledger } from '../ledger/ledger.ts'
+import { Fleet } from '../replicas/fleet.ts'
+import { Sessions } from '../session/sessions.ts'
+import { FakeContainers, FakeSeal } from './fake-seal.ts'
+import type { FakeTpm } from './fake-tpm.ts'
+import { InlineStore, NO_STORE_FAULTS, type StoreFaults } from './inline-store.ts'
+
+const DIGEST = 'ab'.repeat(32)
+export const IMAGE = 'cd'.repeat(32)
+const ENDPOINT = '/v1/chat/completions'
+
+/** What stays when the embassy ends: files, TPM, and this boot's keys. */
+export interface Machine {
+  directory: string
+  tpm: FakeTpm
+  key: ReturnType<typeof ledgerKey>
+  k: Uint8Array<ArrayBuffer>
+}
+
+export const newMachine = (directory: string, tpm: FakeTpm): Machine => ({
+  directory,
+  tpm,
+  key: ledgerKey(generateKeyPairSync('ed25519').privateKey),
+  k: randomBytes(32),
+})
+export const originOf = ({ k }: Machine) => `sealed/${Buffer.from(k).toString('hex').slice(0, 16)}`
+export const databaseOf = ({ directory }: Machine) => join(directory, 'embassy.db')
+
+export interface Faults {
+  seal: number
+  containers: number
+  store: StoreFaults
+}
+export const NO_FAULTS: Faults = {
+  seal: Number.POSITIVE_INFINITY,
+  containers: Number.POSITIVE_INFINITY,
+  store: NO_STORE_FAULTS,
+}
+
+/** A safetensors file of one token in one layer. */
+export function activations(vector: number[]): Buffer {
+  const data = Buffer.from(Float32Array.from(vector).buffer)
+  const tensor = { dtype: 'F32', shape: [1, 1, vector.length], data_offsets: [0, data.length] }
+  const header = Buffer.from(JSON.stringify({ hidden_states: tensor }))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(header.length))
+  return Buffer.concat([length, header, data])
+}
+
+export class EmbassyWorld {
+  readonly machine: Machine
+  readonly seal = new FakeSeal()
+  readonly containers = new FakeContainers()
+  readonly faults: Faults
+  readonly inline: InlineStore
+  readonly ledger: Ledger
+  readonly fleet: Fleet
+  readonly sessions: Sessions
+  readonly fatal: SealedError[] = []
+  /** Sessions whose key left the embassy, and the address of their replica. */
+  readonly revealed = new Map<string, string>()
+  /** Sessions that had no leaf when the replica that they were revealed to was opened. */
+  readonly early: string[] = []
+  /** Receipts that were given out. */
+  readonly receipts = new Map<string, string>()
+
+  constructor(machine: Machine, faults: Faults = NO_FAULTS, metering = 'required' as const) {
+    this.machine = machine
+    this.faults = faults
+    this.seal.failAt = faults.seal
+    this.containers.failAt = faults.containers
+    this.seal.onRelease = ({ workloadAddress4 }) => {
+      const leaves = this.inline.rows<{ session: string }>('SELECT session FROM leaves')
+      for (const [id, address] of this.revealed)
+        if (address === workloadAddress4 && !leaves.some(({ session }) => session === id))
+          this.early.push(id)
+    }
+    this.inline = new InlineStore(databaseOf(machine), faults.store)
+    const { store } = this.inline
+    const { k, key, tpm } = machine
+    const boot = {
+      origin: originOf(machine),
+      akName: `000b${DIGEST}`,
+      resetCount: 5,
+      restartCount: 0,
+    }
+    this.ledger = new Ledger({
+      store,
+      tpm,
+      key,
+      keySetDigest: k,
+      boot,
+      onFatal: (error) => void this.fatal.push(error),
+    })
+    const workload = {
+      config: {
+        activations: 'safetensors',
+        egress: [{ address: '192.0.2.1', port: 443, protocol: 'tcp' }],
+        endpoints: [ENDPOINT],
+        env: [],
+        image: IMAGE,
+        memory_bytes: 1,
+        models: ['m'],
+        name: 'w',
+        pids: 4,
+        port: 8000,
+        prefix_cache: 'off',
+        seal_policy: 'request',
+        version: 1,
+      },
+      digest: DIGEST,
+    } as const
+    this.fleet = new Fleet({
+      id: 'ffff',
+      workload: workload as unknown as ConstructorParameters<typeof Fleet>[0]['workload'],
+      replicas: 2,
+      firstIndex: 0,
+      seal: this.seal,
+      containers: this.containers,
+      pauseImage: DIGEST,
+      mount: async (name) => {
+        rmSync(this.directoryOf(name), { recursive: true, force: true })
+        mkdirSync(this.directoryOf(name), { recursive: true })
+        return this.directoryOf(name)
+      },
+      probeIntervalMs: 1_000_000,
+      recoverSeal: async () => {},
+      ready: async () => {},
+      onLost: (replica, reason) => this.sessions.abortReplica(replica, reason),
+      log: () => {},
+    })
+    this.sessions = new Sessions({
+      workloads: new Map([['w', this.fleet.workload]]),
+      authorities: new Map(),
+      transportKeys: undefined as never,
+      keySetDigest: k,
+      metering,
+      store,
+      open: true,
+      fleets: new Map([['w', this.fleet]]),
+      ledger: this.ledger,
+      limits: {
+        activations_ms: 50,
+        body_bytes: 1,
+        caller_sessions: 100,
+        output_bytes: 1_000,
+        queue: 10,
+        queue_ms: 20_000,
+        workload_ms: 20_000,
+      },
+      document: () => DIGEST,
+      log: () => {},
+    })
+  }
+
+  /** Where the replica of this name or address puts its activations. */
+  directoryOf(replica: string): string {
+    return join(this.machine.directory, 'activations', replica.split('-')[0]!)
+  }
+
+  async start(): Promise<void> {
+    await this.ledger.start()
+    await this.sessions.recover()
+    await this.fleet.start()
+  }
+
+  /** Nothing fails any more. */
+  mend(): void {
+    this.machine.tpm.failAt = Number.POSITIVE_INFINITY
+    this.seal.failAt = Number.POSITIVE_INFINITY
+    this.containers.failAt = Number.POSITIVE_INFINITY
+    Object.assign(this.faults.store, NO_STORE_FAULTS)
+    this.inline.limit()
+  }
+
+  /** Whether what was to fail has failed. */
+  get hasFailed(): boolean {
+    const { answer, call, statement } = this.faults.store
+    const left = [this.machine.tpm.failAt, this.seal.failAt, this.containers.failAt]
+    return [...left, answer, call, statement].some((countdown) => countdown < 0)
+  }
+
+  /** The relay's part up to the reveal. */
+  async begin(): Promise<{ id: string; revealed: Extract<Revealed, { kind: 'replica' }> }> {
+    const id = Buffer.from(randomBytes(16)).toString('hex')
+    await this.sessions.open({
+      caller: '',
+      door: 'plain',
+      endpoint: ENDPOINT,
+      input_sha256: DIGEST,
+      session: id,
+      workload: 'w',
+    })
+    const revealed = await this.sessions.reveal(id)
+    if (revealed.kind !== 'replica') throw new Error('not a replica')
+    this.revealed.set(id, revealed.address)
+    return { id, revealed }
+  }
+
+  /** A workload hands its activations over, as it should. */
+  handOver(replica: string, vector: number[], name = 'a'): void {
+    writeFileSync(join(this.directoryOf(replica), `${name}.safetensors`), activations(vector))
+  }
+
+  left(replica: string): string[] {
+    return readdirSync(this.directoryOf(replica))
+  }
+
+  async commit(id: string): Promise<string> {
+    const commit = { output_bytes: 1, output_sha256: DIGEST, status: 200 }
+    const { receipt } = await this.sessions.commit(id, commit)
+    this.receipts.set(id, receipt)
+    return receipt
+  }
+
+  /** One whole session that uses what was written. */
+  async session(vector = [1, 0]): Promise<string> {
+    const { id, revealed } = await this.begin()
+    this.handOver(revealed.address, vector)
+    return this.commit(id)
+  }
+
+  async stop(): Promise<void> {
+    await this.fleet.stop()
+    await this.ledger.stop().catch(() => {})
+    await this.inline.close()
+  }
+}
