@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { openTpm } from '@sealed/embassy'
 import { randomBytes, toHex } from '@sealed/protocol'
 import { ledgerKey } from '../embassy/src/keys/ledger-key.ts'
+import { FileFlag } from '../embassy/src/ledger/flag.ts'
 import { Ledger } from '../embassy/src/ledger/ledger.ts'
 import { extend } from '../embassy/src/store/stamp.ts'
 import { Store } from '../embassy/src/store/store.ts'
@@ -35,7 +36,7 @@ export async function benchLedger(): Promise<void> {
   const store = new Store(join(directory, 'embassy.db'))
   try {
     const counted = countQuotes(tpm)
-    const ledger = await startLedger(store, counted.tpm)
+    const ledger = await startLedger(directory, store, counted.tpm)
     const rows: string[][] = []
     for (const sessions of AT_ONCE)
       for (const [name, alone] of [
@@ -68,7 +69,7 @@ export async function benchLedger(): Promise<void> {
   }
 }
 
-async function startLedger(store: Store, tpm: Tpm): Promise<Ledger> {
+async function startLedger(directory: string, store: Store, tpm: Tpm): Promise<Ledger> {
   const keySetDigest = randomBytes(32)
   const { resetCount, restartCount } = await tpm.clock()
   const ledger = new Ledger({
@@ -82,6 +83,8 @@ async function startLedger(store: Store, tpm: Tpm): Promise<Ledger> {
       resetCount,
       restartCount,
     },
+    begun: new FileFlag(join(directory, 'log.begun')),
+    restored: new FileFlag(join(directory, 'restored')),
     onFatal: (error) => {
       throw error
     },

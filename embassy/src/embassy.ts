@@ -18,6 +18,7 @@ import { type LoadedWorkload, loadWorkloads, measuredConfiguration } from './con
 import { createContainers } from './containers/index.ts'
 import { issueCertificate, spkiDigest } from './keys/certificate.ts'
 import { KeyDirectory } from './keys/key-files.ts'
+import { FileFlag } from './ledger/flag.ts'
 import { Ledger } from './ledger/ledger.ts'
 import { Witnesses } from './ledger/witnesses.ts'
 import type { Log } from './log.ts'
@@ -29,6 +30,7 @@ import { gatewayApp } from './server/gateway-app.ts'
 import { listen } from './server/listen.ts'
 import { relayApp } from './server/relay-app.ts'
 import { Sessions } from './session/sessions.ts'
+import { FreeDisk } from './store/free-disk.ts'
 import { Retention } from './store/retention.ts'
 import { Store } from './store/store.ts'
 import { openTpm } from './tpm/index.ts'
@@ -41,6 +43,9 @@ const RELAY_PORTS = [61_000, 61_999] as const
 const EMBASSY_PORT = 7100
 /** How often the TPM's counter and chain are held against the database between sessions. */
 const CHECK_MS = 30_000
+
+/** Lies beside the database when `sealed restore` has put it there. */
+const RESTORED_FILE = 'embassy.db.restored'
 
 export interface Embassy {
   stop(): Promise<void>
@@ -89,8 +94,17 @@ async function start(
     log('nothing more is served', { code, reason })
     process.exit(1)
   }
-  const lost = ({ message }: Error) => fatal('internal.error', `the store has ended: ${message}`)
-  const store = new Store(join(state, 'embassy.db'), lost)
+  const disk = new FreeDisk({
+    directory: state,
+    limitBytes: deployment.limits.disk_free_bytes,
+    log,
+  })
+  await disk.start()
+  cleanup.push(() => disk.stop())
+  const store = new Store(join(state, 'embassy.db'), {
+    onLost: ({ message }) => fatal('internal.error', `the store has ended: ${message}`),
+    onFull: () => void disk.look(),
+  })
   cleanup.push(() => store.close())
   let attested = await attest(boot, bootDeps)
   const keep = () =>
@@ -109,6 +123,8 @@ async function start(
     key: boot.ledgerKey,
     keySetDigest: boot.keySetDigest,
     boot: boot.boot,
+    begun: new FileFlag(join(runtime, 'keys', 'log.begun')),
+    restored: new FileFlag(join(state, RESTORED_FILE)),
     onCheckpoint: () => witnesses.notify(),
     onFatal: (error) => fatal(error.code, error.message),
   })
@@ -146,6 +162,7 @@ async function start(
     fleets,
     ledger,
     limits: deployment.limits,
+    disk,
     document: () => attested.digest,
     log,
   })
@@ -228,7 +245,11 @@ async function start(
     clearInterval(pruning)
   })
   const challenges = new Challenges(tpm, boot.keySetDigest)
-  const status = () => statusOf(workloads, fleets, ledger.able)
+  const status = () =>
+    statusOf(workloads, fleets, [
+      ...(disk.isLow ? ['the disk is full'] : []),
+      ...(ledger.able ? [] : ['the log cannot be proven']),
+    ])
   const app = gatewayApp({
     document: () => attested.document,
     challenges,
@@ -244,7 +265,7 @@ async function start(
 function statusOf(
   workloads: readonly LoadedWorkload[],
   fleets: ReadonlyMap<string, Fleet>,
-  provable: boolean,
+  of: readonly string[],
 ): Status {
   const rows = workloads.map(({ config }) => ({
     endpoints: config.endpoints,
@@ -253,10 +274,7 @@ function statusOf(
     replicas_ready: fleets.get(config.name)?.ready ?? 0,
   }))
   const down = rows.filter(({ replicas_ready }) => replicas_ready === 0).map(({ name }) => name)
-  const faults = [
-    ...(provable ? [] : ['the log cannot be proven']),
-    ...(down.length === 0 ? [] : [`no replica of ${down.join(', ')}`]),
-  ]
+  const faults = [...of, ...(down.length === 0 ? [] : [`no replica of ${down.join(', ')}`])]
   return {
     ready: faults.length === 0,
     reason: faults.join('; '),

@@ -53,6 +53,8 @@ const limitsSchema = v.strictObject({
   activations_ms: v.optional(integer(1), 2_000),
   /** Sessions of one caller that are open at once, those waiting included. */
   caller_sessions: v.optional(integer(1), 65),
+  /** No session is begun while less is free where the state directory is. */
+  disk_free_bytes: v.optional(integer(1), 256 * 1024 * 1024),
   output_bytes: v.optional(integer(1), 16 * 1024 * 1024),
   /** Sessions of one workload that wait for a replica. */
   queue: v.optional(integer(0), 64),

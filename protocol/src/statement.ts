@@ -112,8 +112,12 @@ const sessionLeaf = v.strictObject({
   statements: v.pipe(v.array(statementSchema), v.minLength(2), v.maxLength(32)),
   version: v.literal(1),
 })
+/** How far a restored backup had counted, and how far the TPM: what lies between is in no log of this machine. */
+const bootGap = v.strictObject({ counter_database: decimal, counter_tpm: decimal })
+export type BootGap = v.InferOutput<typeof bootGap>
 /** First leaf of each boot's log: which boot this is, and with which tree and checkpoint the log before it ended. */
 const bootLeaf = v.strictObject({
+  gap: v.exactOptional(bootGap),
   key_set: digest,
   kind: v.literal('boot'),
   previous: v.exactOptional(

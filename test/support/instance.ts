@@ -56,6 +56,8 @@ export interface SendOptions {
 
 export type WorldOptions = Omit<InstanceOptions, 'authorities' | 'workload'> & {
   workload?: InstanceOptions['workload']
+  /** Readies the directory that the state will lie in. */
+  prepare?: (state: string) => Promise<void>
 }
 
 export class World {
@@ -79,12 +81,13 @@ export class World {
   static async start(options: WorldOptions = {}): Promise<World> {
     const made = await Promise.all([createAuthority(), createAuthority(), createAuthority()])
     const keys = await Promise.all(made.map(({ jwk }) => parseAuthority(jwk)))
+    const { prepare, ...given } = options
     const all: InstanceOptions = {
       workload: 'noop',
-      ...options,
+      ...given,
       authorities: made.slice(0, 2).map(({ entry }, i) => ({ name: `authority-${i}`, ...entry })),
     }
-    const world = new World(await upAside(all), all, keys)
+    const world = new World(await upAside(all, prepare), all, keys)
     try {
       await world.attest()
       return world
@@ -234,8 +237,12 @@ export class World {
 }
 
 /** An instance whose state lies in a directory of its own, which is gone when it is stopped or does not start. */
-export async function upAside(options: InstanceOptions): Promise<Instance> {
+export async function upAside(
+  options: InstanceOptions,
+  prepare: WorldOptions['prepare'] = async () => {},
+): Promise<Instance> {
   const state = await mkdtemp(join(tmpdir(), 'sealed-e2e-'))
+  await prepare(state)
   return up(state, options).catch(async (error: unknown) => {
     await rm(state, { recursive: true, force: true })
     throw error

@@ -15,17 +15,14 @@ import {
   sha256,
   signNote,
   toBase64url,
-  toHex,
   utf8,
 } from '@sealed/protocol'
 import type { LedgerKey } from '../keys/ledger-key.ts'
-import type { Boot, Closing, Kept, Opening, Stepped } from '../store/step.ts'
+import type { Boot, Closing, Kept, Opening, RestoredStart, Stepped } from '../store/step.ts'
 import type { Store } from '../store/store.ts'
 import type { Tpm } from '../tpm/index.ts'
-
-/** NV indices of the counter and of the chain that bind the database to this TPM. */
-export const COUNTER_INDEX = 0x01500018
-export const CHAIN_INDEX = 0x01500019
+import type { Flag } from './flag.ts'
+import { CHAIN_INDEX, COUNTER_INDEX, ofThisBoot, prepareLog, rollback } from './prepare-log.ts'
 
 export interface ClosedSession {
   receipt: string
@@ -51,6 +48,10 @@ export interface LedgerDeps {
   key: LedgerKey
   keySetDigest: Uint8Array
   boot: Boot
+  /** Set from the first signature of this boot's ledger key on; gone with the key. */
+  begun: Flag
+  /** Set where the database is a backup that was restored. */
+  restored: Flag
   /** Called after each checkpoint; must not throw, and is not waited for. */
   onCheckpoint?: () => void
   /** Called when nothing may be served any more: the state or the boot is not what it was. */
@@ -88,30 +89,19 @@ export class Ledger {
    * nothing is served.
    */
   async start(): Promise<void> {
-    const { store, tpm, boot, keySetDigest } = this.#deps
-    await store.run('openLog', { origin: boot.origin, keySet: toHex(keySetDigest) })
-    if ((await store.runLazy('anchors', undefined)) === undefined) {
-      const counting = await tpm.counter.read(COUNTER_INDEX).catch(() => undefined)
-      if (counting !== undefined && !(await store.runLazy('anchorsIntended', undefined)))
-        throw rollback('the database is new, the TPM counts for an older one')
-      await store.run('intendAnchors', undefined)
-      await tpm.counter.define(COUNTER_INDEX)
-      await tpm.defineExtendNv(CHAIN_INDEX)
-      const [counter, chain] = [
-        await tpm.counter.read(COUNTER_INDEX),
-        await tpm.readNv(CHAIN_INDEX),
-      ]
-      if (chain.some((byte) => byte !== 0))
-        throw rollback('the database is new, the TPM’s chain is that of an older one')
-      await store.run('beginAnchors', { counter, chain })
-    }
-    await this.#settle('start')
+    const { store, boot, restored } = this.#deps
+    const begin = await prepareLog(this.#deps)
+    if (!begin)
+      await this.#settle('start').catch(async (error: Error) => {
+        throw (await restored.isSet()) ? ofThisBoot(error) : error
+      })
     const begun = await store.runLazy('newestCheckpoint', boot.origin)
     this.#behind = !begun || (await store.runLazy('unproven', undefined))
     if (this.#behind || this.#dropped.length > 0) {
-      await this.#step([], [])
+      await this.#step([], [], begin)
       await this.written()
     }
+    await restored.clear()
   }
 
   /** Begins one session: resolves when its opening is on disk and in the TPM's chain. */
@@ -235,7 +225,7 @@ export class Ledger {
     this.#unsettled = false
   }
 
-  async #step(begins: Begin[], ends: End[]): Promise<void> {
+  async #step(begins: Begin[], ends: End[], restored?: RestoredStart): Promise<void> {
     const { store, tpm, boot } = this.#deps
     const [kept, dropped] = [this.#kept, this.#dropped]
     // Until it is known what became of the step, it may be on disk whole.
@@ -243,6 +233,7 @@ export class Ledger {
     this.#behind ||= ends.length > 0
     const stepped = await store.run('step', {
       boot,
+      ...(restored && { restored }),
       openings: begins.map(({ opening }) => opening),
       closings: ends.map(({ closing }) => closing),
       checkpoint: this.#behind,
@@ -272,7 +263,8 @@ export class Ledger {
     ended: readonly End[],
     readings: Stepped['readings'],
   ): Promise<void> {
-    const { tpm, key, keySetDigest, boot } = this.#deps
+    const { tpm, key, keySetDigest, boot, begun } = this.#deps
+    await begun.set()
     const extraData = await quoteBinding('checkpoint', keySetDigest, await sha256(utf8(body)))
     const [note, { attest, signature }] = await Promise.all([
       signNote(body, boot.origin, key.publicKey, key.sign),
@@ -337,10 +329,4 @@ const unable = (cause: Error): SessionFailure =>
     'embassy.unavailable',
     'the log cannot be proven at the moment, so nothing was revealed: try again later',
     { cause, retryAfterMs: RETRY_MS },
-  )
-
-const rollback = (what: string) =>
-  new SealedError(
-    'state.rollback',
-    `${what}: restore the database that belongs to this machine, or start a new instance`,
   )

@@ -15,6 +15,7 @@ import {
 import { clear } from '../activations/sweep.ts'
 import type { ClosedSession, Ledger } from '../ledger/ledger.ts'
 import type { Fleet } from '../replicas/fleet.ts'
+import type { FreeDisk } from '../store/free-disk.ts'
 import { type Draft, extend, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
 import { type AdmissionDeps, admit, encryptionHalf, signingHalf } from './admission.ts'
@@ -33,6 +34,7 @@ export interface SessionsDeps extends AdmissionDeps {
   fleets: ReadonlyMap<string, Fleet>
   ledger: Ledger
   limits: Limits
+  disk: Pick<FreeDisk, 'ensureRoom'>
   /** Digest of the current attestation document. */
   document: () => string
   log: (message: string, fields: Record<string, unknown>) => void
@@ -54,6 +56,7 @@ export class Sessions {
 
   /** Admits a request; nothing is sealed yet and nothing leaves a trace. */
   async open(request: OpenRequest): Promise<Admitted> {
+    this.#deps.disk.ensureRoom()
     this.#checkCaller(request.caller)
     const session = await admit(request, this.#deps)
     this.#checkQueue(session)
@@ -89,6 +92,7 @@ export class Sessions {
     const fleet = this.#fleet(session)
     session.step('begin')
     try {
+      this.#deps.disk.ensureRoom()
       session.replica = await fleet.pool.acquire(limits.queue_ms, session.cancel.signal)
       await this.#enforce(session, fleet)
       await this.#openOnDisk(session)
@@ -322,6 +326,7 @@ export class Sessions {
     session.step('begin')
     session.statements = extend([], [session.received])
     try {
+      this.#deps.disk.ensureRoom()
       await this.#openOnDisk(session)
       const end = {
         kind: 'read',

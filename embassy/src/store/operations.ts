@@ -33,7 +33,7 @@ import {
 } from './registry-rows.ts'
 import { type Connection, getMeta, nodesOf, Statements, setMeta } from './rows.ts'
 import { type Draft, extend } from './stamp.ts'
-import type { Boot, Closing, Kept, Opening, Proof, Step, Stepped } from './step.ts'
+import type { Boot, Closing, Kept, Opening, Proof, RestoredStart, Step, Stepped } from './step.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
 
@@ -74,15 +74,30 @@ export class Operations extends LogRows {
       )
   }
 
-  /** The first leaf of a log names where the one before it ended. */
-  #begin(): void {
+  /** Whether this boot's log has its first leaf in this database. */
+  hasLog(origin: string): boolean {
+    const sql = 'SELECT 1 FROM logs WHERE origin = ? AND size > 0'
+    return this.#sql.get(sql, origin) !== undefined
+  }
+
+  /** Throws `log.damaged` where the file is not whole. */
+  checkPages(): void {
+    const found = this.#sql.get<{ quick_check: string }>('PRAGMA quick_check')
+    if (found?.quick_check !== 'ok')
+      throw new SealedError('log.damaged', 'the database is damaged: restore another backup')
+  }
+
+  /** The first leaf of a log names where the one before it ended, and what a restored backup left out. */
+  #begin(restored?: RestoredStart): void {
+    if (restored) beginAnchors(this.#sql, restored.counter, restored.chain)
     const previous = this.#sql.get<LogEnd>(
       'SELECT * FROM logs WHERE id < ? AND note IS NOT NULL ORDER BY id DESC LIMIT 1',
       this.#log,
     )
-    cover(this.#sql, { boots: 1 })
+    cover(this.#sql, { boots: 1, rollbacks: restored ? 1 : 0 })
     setMeta(this.#sql, 'checkpoint.time', 0)
     this.#append({
+      ...(restored && { gap: restored.gap }),
       key_set: this.#keySet,
       kind: 'boot',
       ...(previous?.note && {
@@ -131,10 +146,10 @@ export class Operations extends LogRows {
    * One step: nonces and opening statements (durable point A), registry, meters and leaves of what ended (durable point
    * B), and where asked for one checkpoint intent, which also proves what an earlier one could not.
    */
-  step({ boot, openings, closings, checkpoint, kept, dropped }: Step): Stepped {
+  step({ boot, restored, openings, closings, checkpoint, kept, dropped }: Step): Stepped {
     for (const batch of kept) this.keepReceipts(batch)
     for (const id of dropped) this.#drop(id)
-    if (this.#size() === 0) this.#begin()
+    if (this.#size() === 0) this.#begin(restored)
     const refused: Stepped['refused'] = {}
     const readings: Stepped['readings'] = {}
     const attempt = (session: string, act: () => void): boolean => {

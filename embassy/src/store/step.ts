@@ -1,5 +1,5 @@
 // What goes into one step of the ledger and what comes out of it: plain data that crosses to the store's thread.
-import type { Action, Statement } from '@sealed/protocol'
+import type { Action, BootGap, Statement } from '@sealed/protocol'
 import type { Observation } from './registry-rows.ts'
 import type { Draft } from './stamp.ts'
 
@@ -56,9 +56,18 @@ export interface Kept {
   receipts: { session: string; index: number; receipt: string }[]
 }
 
+/** How this boot's log begins where the database is a backup that was restored. */
+export interface RestoredStart {
+  /** The TPM's counter and chain, which the database takes as they are. */
+  counter: bigint
+  chain: Uint8Array
+  gap: BootGap
+}
+
 /** One step of the ledger: everything that waits, in one transaction. */
 export interface Step {
   boot: Boot
+  restored?: RestoredStart
   openings: Opening[]
   closings: Closing[]
   /** Whether to end in a checkpoint. */

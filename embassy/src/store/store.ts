@@ -15,6 +15,11 @@ interface Pending {
 type Argument<N extends OperationName> = Parameters<Operations[N]>[0]
 type Value<N extends OperationName> = ReturnType<Operations[N]>
 
+export interface StoreEvents {
+  onLost?: (error: Error) => void
+  onFull?: () => void
+}
+
 export class Store {
   readonly #worker: Worker
   readonly #durable: Pending[] = []
@@ -22,9 +27,14 @@ export class Store {
   #running: Pending[] | undefined
   #failed: Error | undefined
   readonly #ended: Promise<void>
+  readonly #onFull: () => void
 
-  /** Opens or makes the database file at `path`; `onLost` is called when the thread ends by itself. */
-  constructor(path: string, onLost: (error: Error) => void = () => {}) {
+  /**
+   * Opens or makes the database file at `path`; `onLost` is called when the thread ends by itself, `onFull` when a write
+   * found no room.
+   */
+  constructor(path: string, { onLost = () => {}, onFull = () => {} }: StoreEvents = {}) {
+    this.#onFull = onFull
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path } })
     this.#worker.on('message', (said: Answer[] | Refused) => {
       if ('refused' in said) this.#fail(errorOf(said.refused))
@@ -85,6 +95,7 @@ export class Store {
   #settle(answers: Answer[]): void {
     const settled = this.#running ?? []
     this.#running = undefined
+    if (answers.some((answer) => 'code' in answer && answer.code === 'disk.full')) this.#onFull()
     for (const [i, pending] of settled.entries()) {
       const answer = answers[i]!
       if ('code' in answer) pending.reject(errorOf(answer))

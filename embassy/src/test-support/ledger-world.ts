@@ -13,6 +13,7 @@ import {
 } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import { ledgerKey } from '../keys/ledger-key.ts'
+import { FileFlag } from '../ledger/flag.ts'
 import { Ledger } from '../ledger/ledger.ts'
 import { type Draft, extend } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
@@ -91,6 +92,7 @@ export class LedgerWorld {
   readonly path: string
   readonly tpm = new FakeTpm()
   readonly fatal: SealedError[] = []
+  begun: FileFlag
   /** Called after each checkpoint. */
   onCheckpoint = () => {}
   #key = ledgerKey(generateKeyPairSync('ed25519').privateKey)
@@ -102,9 +104,13 @@ export class LedgerWorld {
   private constructor(directory: string) {
     this.directory = directory
     this.path = join(directory, 'embassy.db')
+    this.begun = this.#flag()
     this.store = new Store(this.path)
     this.ledger = this.#ledger()
   }
+
+  /** One that no earlier boot has set. */
+  #flag = () => new FileFlag(join(this.directory, `begun-${this.origin.slice(7)}`))
 
   static async make(): Promise<LedgerWorld> {
     // In memory where there is such a place: these tests are about what is written, not about how fast a disk is.
@@ -133,6 +139,8 @@ export class LedgerWorld {
       key: this.#key,
       keySetDigest: this.#k,
       boot,
+      begun: this.begun,
+      restored: new FileFlag(`${this.path}.restored`),
       onCheckpoint: () => this.onCheckpoint(),
       onFatal: (error) => void this.fatal.push(error),
     })
@@ -183,6 +191,7 @@ export class LedgerWorld {
     this.tpm.resetCount += 1
     this.#k = randomBytes(32)
     this.#key = ledgerKey(generateKeyPairSync('ed25519').privateKey)
+    this.begun = this.#flag()
     await this.restart()
   }
 
