@@ -26,6 +26,7 @@ import { RelaySupervisor } from './relay/supervisor.ts'
 import { mountActivations, unmountBelow } from './replicas/activations-mount.ts'
 import { Fleet } from './replicas/fleet.ts'
 import { createSeal, nameservers } from './seal/index.ts'
+import { adminApp, removeParts } from './server/admin-app.ts'
 import { gatewayApp } from './server/gateway-app.ts'
 import { listen } from './server/listen.ts'
 import { relayApp } from './server/relay-app.ts'
@@ -101,7 +102,9 @@ async function start(
   })
   await disk.start()
   cleanup.push(() => disk.stop())
-  const store = new Store(join(state, 'embassy.db'), {
+  await removeParts(state)
+  const database = join(state, 'embassy.db')
+  const store = new Store(database, {
     onLost: ({ message }) => fatal('internal.error', `the store has ended: ${message}`),
     onFull: () => void disk.look(),
   })
@@ -258,6 +261,9 @@ async function start(
     status,
     origin,
   })
+  const admin = adminApp({ store, ledger, disk, state, database })
+  const adminServer = await listen(admin, join(runtime, 'embassy', 'admin.sock'))
+  cleanup.push(() => adminServer.close())
   const gatewayServer = await listen(app, join(runtime, 'embassy', 'gateway.sock'), GATEWAY_GID)
   cleanup.push(() => gatewayServer.close())
 }

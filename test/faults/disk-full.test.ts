@@ -101,7 +101,7 @@ test('below the limit nothing is begun, and what is under way ends in its receip
 
   await disk.empty()
   await ready(true)
-  expect((await world.chat('there is room')).status).toBe(200)
+  await world.serving()
   await expectWhole(before)
 })
 

@@ -1,11 +1,13 @@
 // The commands and their options. Parsing only: what a command does is in its own file.
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { attestationCommand } from './commands/attestation.ts'
+import { backupCommand, exportCommand } from './commands/backup.ts'
 import { authorityNewCommand, keyNewCommand } from './commands/keys.ts'
 import { auditCommand, checkpointCommand, proofCommand } from './commands/log.ts'
 import { policyCheckCommand, policyInitCommand } from './commands/policy.ts'
 import { readCommand } from './commands/read.ts'
 import { replayCommand } from './commands/replay.ts'
+import { restoreCommand } from './commands/restore.ts'
 import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { FORMATS } from './format.ts'
@@ -100,12 +102,22 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .option('--url <url>', `gateway (else SEALED_URL, else ${DEFAULT_URL})`)
     .option('--out <file>', 'keep the proof')
     .action(run(proofCommand))
+  admin(log.command('export'))
+    .description('write the leaves that a machine keeps, one JSON object a line, for log replay')
+    .action(run(exportCommand))
   withJson(log.command('replay'))
     .description('sum an authority’s meters up again from the log’s leaves and its own openings')
     .requiredOption('--entries <file>', 'the leaves, as `log export` writes them')
     .requiredOption('--readings <file>', 'what `read --openings` has written')
     .option('--checkpoint <file...>', 'checkpoints that the leaves must hash to')
     .action(run(replayCommand))
+  admin(program.command('backup'))
+    .description('write a copy of a running embassy’s database: meters, log, receipts; no key')
+    .action(run(backupCommand))
+  withJson(program.command('restore <backup>'))
+    .description('put a backup in place of a stopped embassy’s database, which is moved aside')
+    .requiredOption('--state <directory>', 'state_dir of sealed.json')
+    .action(run(restoreCommand))
   withJson(program.command('authority').description('authority keys').command('new <name>'))
     .description('make an authority key and print its entry for sealed.json')
     .requiredOption('--out <file>', 'where the private key goes (made with mode 0600)')
@@ -133,6 +145,12 @@ const gateway = (command: Command) =>
     .option('--url <url>', `gateway (else SEALED_URL, else ${DEFAULT_URL})`)
     .addOption(policy())
     .option('--verbose', 'every check, not only a summary')
+
+/** Commands for root on the embassy's own machine. */
+const admin = (command: Command) =>
+  withJson(command)
+    .requiredOption('--out <file>', 'a new file, readable by its owner alone')
+    .option('--socket <path>', 'admin.sock of the embassy (else that of the only one here)')
 
 const door = (command: Command) =>
   gateway(command)

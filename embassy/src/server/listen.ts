@@ -7,8 +7,8 @@ export interface Listening {
   close(): Promise<void>
 }
 
-/** `gid` is the group that may connect; nobody else but root can. */
-export async function listen(app: Hono, path: string, gid: number): Promise<Listening> {
+/** `gid` is the group that may connect; nobody else but root can, and without one root alone. */
+export async function listen(app: Hono, path: string, gid?: number): Promise<Listening> {
   await rm(path, { force: true })
   const server = createAdaptorServer({ fetch: app.fetch })
   if ('requestTimeout' in server) {
@@ -20,8 +20,8 @@ export async function listen(app: Hono, path: string, gid: number): Promise<List
     server.once('error', reject)
     server.listen(path, () => resolve())
   })
-  await chown(path, 0, gid)
-  await chmod(path, 0o660)
+  await chown(path, 0, gid ?? 0)
+  await chmod(path, gid === undefined ? 0o600 : 0o660)
   return {
     close: () =>
       new Promise((resolve) => {

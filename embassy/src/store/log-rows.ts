@@ -32,6 +32,15 @@ interface Cosigned {
   lines: string[]
 }
 
+export interface LeafPlace {
+  log: number
+  idx: number
+}
+export interface LogEntryRow extends LeafPlace {
+  leaf: string
+  origin: string
+}
+
 /** Where a log ended: leaves after its last checkpoint too, which a power cut may leave behind. */
 export interface LogEnd {
   id: number
@@ -118,6 +127,17 @@ export abstract class LogRows {
     if (leaf === undefined || !leafHash(leaf).equals(this.#nodes(log, log.note).get(0, 0)))
       throw damaged('the first leaf is not the one in the log')
     return leaf
+  }
+
+  /** Up to `limit` leaves with their texts, all logs' in order, after a place; those whose texts were pruned are left out. */
+  entries({ after, limit }: { after: LeafPlace; limit: number }): LogEntryRow[] {
+    return this.#sql.all(
+      `SELECT log, idx, leaf, origin FROM leaves JOIN logs ON logs.id = leaves.log
+       WHERE (log, idx) > (?, ?) ORDER BY log, idx LIMIT ?`,
+      after.log,
+      after.idx,
+      limit,
+    )
   }
 
   /** Consistency proof between two sizes of one log. Throws `log.damaged` where hashes are missing. */

@@ -1,10 +1,11 @@
 // The store as the embassy's main thread sees it: calls that queue while the thread works, so that whatever waits
 // shares the next transaction and its fsync.
-import { Worker } from 'node:worker_threads'
+import { once } from 'node:events'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import { type Code, SealedError } from '@sealed/protocol'
 import type { Answer, Batch, Failure } from './batch.ts'
 import type { OperationName, Operations } from './operations.ts'
-import type { Refused } from './worker.ts'
+import type { BackupOrder, Refused } from './worker.ts'
 
 interface Pending {
   operation: OperationName
@@ -60,6 +61,20 @@ export class Store {
   /** Runs an operation whose loss in a power cut is harmless: a read, or what can be made again. */
   runLazy<N extends OperationName>(operation: N, argument: Argument<N>): Promise<Value<N>> {
     return this.#queue(this.#lazy, operation, argument)
+  }
+
+  /** Copies the database into a file that is there and empty; operations go on meanwhile. */
+  async backup(path: string): Promise<void> {
+    if (this.#failed) throw this.#failed
+    const { port1, port2 } = new MessageChannel()
+    const order: BackupOrder = { backup: path, reply: port2 }
+    this.#worker.postMessage(order, [port2])
+    const ended = this.#ended.then((): [Answer] => [
+      { code: 'internal.error', message: 'the store has stopped' },
+    ])
+    const [answer] = (await Promise.race([once(port1, 'message'), ended])) as [Answer]
+    port1.close()
+    if ('code' in answer) throw errorOf(answer)
   }
 
   /** Finishes what is queued and closes the file. */
