@@ -136,6 +136,10 @@ describe('sealed restore', () => {
       ['embassy.db', 'embassy.db.restored', name, `${name}-shm`, `${name}-wal`].sort(),
     )
     expect(await readFile(`${aside}-wal`, 'utf8')).toBe('old-wal')
+
+    const again = JSON.parse((await restore()).out)
+    expect(again.moved_aside).not.toBe(aside)
+    expect(await readFile(aside, 'utf8')).toBe('old')
   })
 
   it('works where there was none', async () => {

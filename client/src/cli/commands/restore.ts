@@ -71,17 +71,20 @@ async function secure(path: string): Promise<void> {
 
 /** Renames what is there so that SQLite could open it still; undefined where there was nothing. */
 async function moveAside(database: string, now: number): Promise<string | undefined> {
-  const name = `${database}.before-${new Date(now).toISOString().replace(/[:.]/g, '-')}`
-  let moved: string | undefined
-  for (const suffix of SUFFIXES) {
-    const from = database + suffix
-    if (!(await stat(from).catch(() => undefined))) continue
-    if (await stat(name + suffix).catch(() => undefined))
-      throw new UsageError(`${name}${suffix} is there already: try again`, 'state')
-    await rename(from, name + suffix)
-    moved = name
-  }
-  return moved
+  const dated = `${database}.before-${new Date(now).toISOString().replace(/[:.]/g, '-')}`
+  let name = dated
+  for (let n = 2; (await anyOf(name)).length > 0; n++) name = `${dated}-${n}`
+  const found = await anyOf(database)
+  for (const suffix of found) await rename(database + suffix, name + suffix)
+  return found.length > 0 ? name : undefined
+}
+
+/** Which of a database's files are there. */
+async function anyOf(database: string): Promise<string[]> {
+  const found: string[] = []
+  for (const suffix of SUFFIXES)
+    if (await stat(database + suffix).catch(() => undefined)) found.push(suffix)
+  return found
 }
 
 const lines = (database: string, aside: string | undefined): string[] => [
