@@ -145,6 +145,7 @@ def leaf_vectors():
     good("a reading", "read")
     good("a boot after another", "boot")
     good("a first boot", "boot", drop("previous"))
+    good("a boot from a restored backup", "boot", put("gap", value={"counter_database": "41", "counter_tpm": "57"}))
     good("a form only: two statements out of order", "session", put("statements", value=[WHOLE[1], WHOLE[0]]))
     for name, reason, of, *edits in (
         ("a session without an id", "a member is missing", "session", drop("session")),
@@ -161,6 +162,9 @@ def leaf_vectors():
         ("a boot after something with a member more", "no such member", "boot", put("previous", "leaf", value=hexes("x"))),
         ("a boot after something without a root", "a member is missing", "boot", drop("previous", "root")),
         ("a boot after nothing", "type", "boot", put("previous", value=None)),
+        ("a gap that is half stated", "a member is missing", "boot", put("gap", value={"counter_database": "41"})),
+        ("a gap in numbers", "type", "boot", put("gap", value={"counter_database": 41, "counter_tpm": 57})),
+        ("a session with a gap", "no such member", "session", put("gap", value={"counter_database": "41", "counter_tpm": "57"})),
         ("a boot of an origin of 129", "128 at most", "boot", put("previous", "origin", value="a" * 129)),
     ):
         v.bad(name, reason, of=of, edits=edits)

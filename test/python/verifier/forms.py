@@ -86,7 +86,7 @@ session_leaf = record(
     kind=word("session"), session=ident, statements=listing(statement, 2, 32), version=VERSION
 )
 boot_leaf = record(
-    key_set=digest, kind=word("boot"), started_ms=integer(), version=VERSION,
+    gap=Maybe(record(counter_database=big, counter_tpm=big)), key_set=digest, kind=word("boot"), started_ms=integer(), version=VERSION,
     previous=Maybe(record(checkpoint_digest=digest, origin=text(128), root=digest, size=integer())),
 )
 leaf = by("kind", session=session_leaf, boot=boot_leaf)
