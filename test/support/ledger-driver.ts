@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { toHex } from '@sealed/protocol'
 import { ledgerKey } from '../../embassy/src/keys/ledger-key.ts'
+import { FileFlag } from '../../embassy/src/ledger/flag.ts'
 import { Ledger } from '../../embassy/src/ledger/ledger.ts'
 import { extend } from '../../embassy/src/store/stamp.ts'
 import { Store } from '../../embassy/src/store/store.ts'
@@ -21,13 +22,15 @@ const key = ledgerKey(createPrivateKey(readFileSync(join(directory, 'ledger.pem'
 const k = new Uint8Array(32).fill(7)
 const tpm = await openTpm(socket)
 const { resetCount, restartCount } = await tpm.clock()
-const store = new Store(join(directory, 'embassy.db'), () => process.exit(1))
+const store = new Store(join(directory, 'embassy.db'), { onLost: () => process.exit(1) })
 const ledger = new Ledger({
   store,
   tpm,
   key,
   keySetDigest: k,
   boot: { origin: 'sealed/0707070707070707', akName: toHex(tpm.ak.name), resetCount, restartCount },
+  begun: new FileFlag(join(directory, 'log.begun')),
+  restored: new FileFlag(join(directory, 'embassy.db.restored')),
   onFatal: ({ code }) => {
     say('fatal', code)
     process.exit(2)

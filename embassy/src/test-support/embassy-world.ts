@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Revealed, randomBytes, type SealedError } from '@sealed/protocol'
 import { ledgerKey } from '../keys/ledger-key.ts'
+import { FileFlag } from '../ledger/flag.ts'
 import { Ledger } from '../ledger/ledger.ts'
 import { Fleet } from '../replicas/fleet.ts'
 import { Sessions } from '../session/sessions.ts'
@@ -97,6 +98,8 @@ export class EmbassyWorld {
       key,
       keySetDigest: k,
       boot,
+      begun: new FileFlag(join(machine.directory, 'log.begun')),
+      restored: new FileFlag(join(machine.directory, 'restored')),
       onFatal: (error) => void this.fatal.push(error),
     })
     const workload = {
@@ -150,11 +153,13 @@ export class EmbassyWorld {
         activations_ms: 50,
         body_bytes: 1,
         caller_sessions: 100,
+        disk_free_bytes: 1,
         output_bytes: 1_000,
         queue: 10,
         queue_ms: 20_000,
         workload_ms: 20_000,
       },
+      disk: { ensureRoom: () => {} },
       document: () => DIGEST,
       log: () => {},
     })
