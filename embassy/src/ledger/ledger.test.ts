@@ -190,6 +190,7 @@ describe('starting again', () => {
     world.tpm.failAt = Number.POSITIVE_INFINITY
     await world.restart()
     await world.ledger.start()
+    expect(await world.store.run('openSessions', undefined)).toEqual([])
     await proven((await world.use([1, 0])).receipt)
   })
 
