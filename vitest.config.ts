@@ -39,6 +39,7 @@ export default defineConfig({
             }),
             instances: [{ browser: 'chromium' }],
             screenshotFailures: false,
+            connectTimeout: 180_000,
           },
         },
       },

@@ -74,7 +74,8 @@ function judgeSkip(status: string, fullName: string): void {
 stage('lint', 'biome', ['check', '--error-on-warnings', '.'])
 for (const project of ['.', 'protocol', 'gateway', 'client'])
   stage(`types of ${project}`, 'tsc', ['-p', project])
-tests('unit', ['node', 'workerd', 'chromium'])
+tests('unit', ['node', 'workerd'])
+tests('browser', ['chromium'])
 tests('end-to-end', ['e2e'])
 process.stdout.write(
   `\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`,
