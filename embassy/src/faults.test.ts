@@ -2,7 +2,7 @@
 // one SQL statement, the disk full at every size). After each run everything is held against what must always be so.
 // Mutants: without `#unsettled = true` before the step a lost answer ends in state.rollback; without the throw in
 // batch.ts what follows an undone statement is on disk by itself; a release before `durable` is in `early`; without
-// `dropped` an opening that failed stays open; without `#stands` in fleet.ts a destroyed replica is given out.
+// `dropped` an opening that failed stays open; without `#stands` in fleet.ts a destroyed replica is given out (last test but one).
 
 import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises'
@@ -231,6 +231,19 @@ describe('nothing is lost, counted twice or given out unproven when the k-th cal
       await forAllK((k, { store }) => Object.assign(store, { pages: pages + k })),
     ).toBeGreaterThan(0)
   })
+})
+
+test('a replica that was destroyed is not given out again, whoever lets go of it late', async () => {
+  const world = new EmbassyWorld(await copy())
+  await world.start()
+  const { pool } = world.fleet
+  const { signal } = new AbortController()
+  const gone = await pool.acquire(1_000, signal)
+  world.fleet.retire(gone, 'replica.lost')
+  await world.fleet.release(gone)
+  const next = await Promise.all([pool.acquire(5_000, signal), pool.acquire(5_000, signal)])
+  expect(next).not.toContain(gone)
+  await world.stop()
 })
 
 test('what a workload writes before it has a request is no session’s', async () => {

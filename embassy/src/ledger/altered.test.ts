@@ -9,6 +9,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { closingOf, LedgerWorld } from '../test-support/ledger-world.ts'
 
 const A = 'a'.repeat(32)
+/** SHA-256 of nothing. */
+const NOTHING = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 let world: LedgerWorld
 /** The session of the first receipt; the second leaf. */
 let session: string
@@ -70,6 +72,13 @@ describe('a start refuses', () => {
     [
       'another text of the last step',
       [`UPDATE meta SET value = replace(value, '"size":6', '"size":5') WHERE key = 'anchors.said'`],
+    ],
+    [
+      'an open session that is gone, with the text of the last step',
+      [
+        'DELETE FROM sessions',
+        `UPDATE meta SET value = json_set(value, '$.open', '${NOTHING}') WHERE key = 'anchors.said'`,
+      ],
     ],
     ['no last step', [`UPDATE meta SET value = zeroblob(0) WHERE key = 'anchors.link'`]],
     ['a database that has forgotten its TPM', [`DELETE FROM meta WHERE key LIKE 'anchors.%'`]],
