@@ -22,7 +22,14 @@ import type { Boot, Closing, Kept, Opening, RestoredStart, Stepped } from '../st
 import type { Store } from '../store/store.ts'
 import type { Tpm } from '../tpm/index.ts'
 import type { Flag } from './flag.ts'
-import { CHAIN_INDEX, COUNTER_INDEX, ofThisBoot, prepareLog, rollback } from './prepare-log.ts'
+import {
+  CHAIN_INDEX,
+  COUNTER_INDEX,
+  ensureAddition,
+  ofThisBoot,
+  prepareLog,
+  rollback,
+} from './prepare-log.ts'
 
 export interface ClosedSession {
   receipt: string
@@ -214,6 +221,7 @@ export class Ledger {
     if (!equal(linked, chain)) {
       if (link.length === 0 || !equal(linked, before))
         throw rollback('the TPM’s chain is not at the database’s last step or the one before it')
+      if (at === 'start') await ensureAddition(this.#deps)
       await tpm.extendNv(CHAIN_INDEX, link)
       // What an earlier life had begun in this step was never revealed.
       if (at === 'start') this.#dropped.push(...opened)

@@ -43,6 +43,12 @@ export async function prepareLog(deps: PrepareDeps): Promise<RestoredStart | und
   return { chain, counter, gap }
 }
 
+/** Holds a step that the TPM has not taken against what it has; the first of a restored backup has nothing before it. */
+export async function ensureAddition({ begun, restored, store }: PrepareDeps): Promise<void> {
+  const isFirst = (await restored.isSet()) && !(await begun.isSet())
+  if (!isFirst) await store.runLazy('checkAddition', undefined)
+}
+
 /** Anchors of a database that has none, on a TPM that has counted for no other. */
 async function beginAnchors({ store, tpm }: PrepareDeps): Promise<void> {
   const counting = await tpm.counter.read(COUNTER_INDEX).catch(() => undefined)

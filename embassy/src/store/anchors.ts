@@ -53,6 +53,7 @@ export function beginAnchors(sql: Statements, counter: bigint, chain: Uint8Array
   setMeta(sql, 'anchors.counter', String(counter))
   for (const key of ['chain', 'before']) setMeta(sql, `anchors.${key}`, Buffer.from(chain))
   setMeta(sql, 'anchors.link', Buffer.alloc(0))
+  sql.run("DELETE FROM meta WHERE key IN ('anchors.said', 'anchors.prior', 'anchors.prior_said')")
 }
 
 export function raiseCounter(sql: Statements): bigint {
@@ -82,6 +83,11 @@ export function extendChain(
   })
   const link = hash('sha256', text, 'buffer')
   const before = getMeta<Buffer>(sql, 'anchors.chain')!
+  const last = getMeta<string>(sql, 'anchors.said')
+  if (last !== undefined) {
+    setMeta(sql, 'anchors.prior', getMeta<Buffer>(sql, 'anchors.before')!)
+    setMeta(sql, 'anchors.prior_said', last)
+  }
   setMeta(sql, 'anchors.said', text)
   setMeta(sql, 'anchors.before', before)
   setMeta(sql, 'anchors.link', link)
@@ -105,6 +111,21 @@ export function checkSaid(sql: Statements): Head | undefined {
   const { head, open } = JSON.parse(text) as Said
   if (open !== openDigest(sql)) throw altered('open sessions are not those of the last step')
   return head
+}
+
+/**
+ * What the step before the last said, which the TPM's chain is at while it has not taken the last; undefined where there
+ * was none. Throws `state.rollback` when it is not the one in the chain.
+ */
+export function priorHead(sql: Statements): Head | undefined {
+  const { before } = readAnchors(sql)!
+  const prior = getMeta<Buffer>(sql, 'anchors.prior')
+  const text = getMeta<string>(sql, 'anchors.prior_said') ?? ''
+  const isStart = before.every((byte) => byte === 0)
+  if (!prior && isStart) return undefined
+  if (!prior || !sha256(prior, hash('sha256', text, 'buffer')).equals(before))
+    throw altered('the step before the last is not the one in the TPM’s chain')
+  return (JSON.parse(text) as Said).head
 }
 
 const said = (sql: Statements): Said | undefined => {

@@ -18,16 +18,18 @@ import {
   readAnchors,
   setHead,
 } from './anchors.ts'
+import { checkAddition } from './check-addition.ts'
 import { checkLast, unproven } from './check-last.ts'
 import { ensureIntact, type LogEnd, LogRows } from './log-rows.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import {
   checkRegistry,
   cover,
+  digestOf,
   read,
   registryVersion,
   SignatureCache,
-  stateDigest,
+  stateOf,
   update,
   write,
 } from './registry-rows.ts'
@@ -78,6 +80,11 @@ export class Operations extends LogRows {
   hasLog(origin: string): boolean {
     const sql = 'SELECT 1 FROM logs WHERE origin = ? AND size > 0'
     return this.#sql.get(sql, origin) !== undefined
+  }
+
+  /** Throws `state.rollback` where a step that the TPM has not taken takes anything away. */
+  checkAddition(): void {
+    checkAddition(this.#sql)
   }
 
   /** Throws `log.damaged` where the file is not whole. */
@@ -213,8 +220,12 @@ export class Operations extends LogRows {
   #checkpoint(boot: Boot): { body: string; proofs: Proof[] } {
     const size = this.#size()
     const nodes = nodesOf(this.#sql, this.#log)
-    const [top, state] = [root(nodes, size), stateDigest(this.#sql)]
+    const now = stateOf(this.#sql)
+    const [top, state] = [root(nodes, size), digestOf(now)]
     const counter = raiseCounter(this.#sql)
+    const before = getMeta<string>(this.#sql, 'checkpoint.state')
+    if (before !== undefined) setMeta(this.#sql, 'checkpoint.before', before)
+    setMeta(this.#sql, 'checkpoint.state', JSON.stringify(now))
     setHead(this.#sql, {
       origin: boot.origin,
       root: top.toString('hex'),

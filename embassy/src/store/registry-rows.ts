@@ -141,7 +141,7 @@ export function update(
   return digests
 }
 
-interface Coverage {
+export interface Coverage {
   boots: number
   rollbacks: number
   sessions: number
@@ -201,27 +201,44 @@ export function read(sql: Statements, authority: string, origin: string, after =
   }
 }
 
-/** Digest over registry, meters and coverage: what each checkpoint states. */
-export function stateDigest(sql: Statements): Buffer {
-  const meters = sql.all<{ capability: string; millionths: number }>(
-    'SELECT capability, millionths FROM meters ORDER BY capability',
-  )
-  const state = canonicalize({
-    coverage: coverage(sql),
-    meters,
-    registry_version: registryVersion(sql),
-  })
-  return sha256('sealed/state/v1\0', registryChain(sql), state)
+/** What each checkpoint states the digest of. */
+export interface State {
+  /** Hash chain over the registry's writes, hex. */
+  chain: string
+  coverage: Coverage
+  meters: { capability: string; millionths: number }[]
+  registry_version: number
+}
+
+export const stateOf = (sql: Statements): State => ({
+  chain: registryChain(sql).toString('hex'),
+  coverage: coverage(sql),
+  meters: sql.all('SELECT capability, millionths FROM meters ORDER BY capability'),
+  registry_version: registryVersion(sql),
+})
+
+/** Digest over registry, meters and coverage. */
+export function digestOf({ chain, coverage, meters, registry_version }: State): Buffer {
+  const state = canonicalize({ coverage: { ...coverage }, meters, registry_version })
+  return sha256('sealed/state/v1\0', Buffer.from(chain, 'hex'), state)
+}
+
+export const stateDigest = (sql: Statements): Buffer => digestOf(stateOf(sql))
+
+/** The registry's chain over its first `writes` rows. */
+export function chainOverRows(sql: Statements, writes = -1): Buffer {
+  let chain = Buffer.alloc(32)
+  for (const row of sql.all<SignatureRow>(
+    'SELECT capability, polarity, model, vector FROM signatures ORDER BY id LIMIT ?',
+    writes,
+  ))
+    chain = Buffer.from(link(chain, row, sha256(row.vector).toString('hex')))
+  return chain
 }
 
 /** Recomputes the registry's chain from its rows; throws `state.rollback` when the rows were changed behind it. */
 export function checkRegistry(sql: Statements): void {
-  let chain: Uint8Array = Buffer.alloc(32)
-  for (const row of sql.all<SignatureRow>(
-    'SELECT capability, polarity, model, vector FROM signatures ORDER BY id',
-  ))
-    chain = link(chain, row, sha256(row.vector).toString('hex'))
-  if (!registryChain(sql).equals(chain))
+  if (!registryChain(sql).equals(chainOverRows(sql)))
     throw new SealedError(
       'state.rollback',
       'the registry’s rows are not those that were written: the database was changed from outside',
