@@ -73,8 +73,11 @@ describe('sealed backup', () => {
 
   it('nor over one that came meanwhile', async () => {
     await serve(async (_, response) => {
+      response.writeHead(200, { 'content-length': 5 }).write('byte')
+      while (!(await readdir(cli.folder)).includes('a.backup.part'))
+        await new Promise((resolve) => setImmediate(resolve))
       await writeFile(cli.path('a.backup'), 'mine')
-      response.writeHead(200, { 'content-length': 5 }).end('bytes')
+      response.end('s')
     })
     expect((await backup()).exit).toBe(2)
     expect(await text('a.backup')).toBe('mine')
@@ -88,6 +91,16 @@ describe('sealed backup', () => {
     await serve((_, response) => {
       response.writeHead(200, headers)
       response.write('half', () => response.destroy())
+    })
+    const { err, exit } = await backup()
+    expect([exit, err]).toEqual([1, expect.stringContaining('response.truncated')])
+    expect((await readdir(cli.folder)).filter((name) => name.startsWith('a.'))).toEqual([])
+  })
+
+  it('keeps nothing whose size it was not told', async () => {
+    await serve((_, response) => {
+      response.write('bytes')
+      response.end()
     })
     const { err, exit } = await backup()
     expect([exit, err]).toEqual([1, expect.stringContaining('response.truncated')])
