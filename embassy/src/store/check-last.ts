@@ -1,5 +1,6 @@
 // Holds what a database has against what its last step said of it. At a start, in time that grows with the depth of the
 // log: of the stored hashes those are read that make up the root; the others are held against it where they are used.
+import { SealedError } from '@sealed/protocol'
 import { leafHash, root, rootWith } from '../ledger/tree.ts'
 import { altered, checkSaid } from './anchors.ts'
 import { stateDigest } from './registry-rows.ts'
@@ -34,3 +35,10 @@ export const unproven = (
     'SELECT idx, leaf, session, document FROM leaves INDEXED BY unproven WHERE proven = 0 AND log = ? ORDER BY idx',
     log,
   )
+
+/** Throws `log.damaged` where the database's file is not whole: asked of a backup, since it reads all of it. */
+export function checkPages(sql: Statements): void {
+  const found = sql.get<{ quick_check: string }>('PRAGMA quick_check')
+  if (found?.quick_check !== 'ok')
+    throw new SealedError('log.damaged', 'the database is damaged: restore another backup')
+}

@@ -19,7 +19,7 @@ import {
   setHead,
 } from './anchors.ts'
 import { checkAddition } from './check-addition.ts'
-import { checkLast, unproven } from './check-last.ts'
+import { checkLast, checkPages, unproven } from './check-last.ts'
 import { ensureIntact, type LogEnd, LogRows } from './log-rows.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import {
@@ -78,8 +78,7 @@ export class Operations extends LogRows {
 
   /** Whether this boot's log has its first leaf in this database. */
   hasLog(origin: string): boolean {
-    const sql = 'SELECT 1 FROM logs WHERE origin = ? AND size > 0'
-    return this.#sql.get(sql, origin) !== undefined
+    return this.#sql.get('SELECT 1 FROM logs WHERE origin = ? AND size > 0', origin) !== undefined
   }
 
   /** Throws `state.rollback` where a step that the TPM has not taken takes anything away. */
@@ -89,9 +88,7 @@ export class Operations extends LogRows {
 
   /** Throws `log.damaged` where the file is not whole. */
   checkPages(): void {
-    const found = this.#sql.get<{ quick_check: string }>('PRAGMA quick_check')
-    if (found?.quick_check !== 'ok')
-      throw new SealedError('log.damaged', 'the database is damaged: restore another backup')
+    checkPages(this.#sql)
   }
 
   /** The first leaf of a log names where the one before it ended, and what a restored backup left out. */
