@@ -20,6 +20,7 @@ import { type Draft, extend, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
 import { type AdmissionDeps, admit, encryptionHalf, signingHalf } from './admission.ts'
 import { judge, reasonOf } from './judge.ts'
+import { ensureCallerBelow, ensureQueueBelow } from './limits.ts'
 import { opening } from './opening.ts'
 import type { Session } from './session.ts'
 
@@ -57,21 +58,21 @@ export class Sessions {
   /** Admits a request; nothing is sealed yet and nothing leaves a trace. */
   async open(request: OpenRequest): Promise<Admitted> {
     this.#deps.disk.ensureRoom()
-    this.#checkCaller(request.caller)
+    const { limits } = this.#deps
+    ensureCallerBelow(limits.caller_sessions, request.caller, this.#open.values())
     const session = await admit(request, this.#deps)
-    this.#checkQueue(session)
+    // The relay draws the ids of plain sessions.
+    if (this.#open.has(session.id)) throw idTaken()
+    const { idle } = this.#fleet(session).pool
+    ensureQueueBelow(limits.queue + idle, session, this.#open.values())
     if (session.nonce !== undefined && session.door.kind === 'envelope') {
       if (this.#nonces.has(session.nonce)) throw replayed()
       this.#nonces.add(session.nonce)
     }
-    if (this.#open.has(session.id))
-      throw new SealedError('request.invalid', 'a session with this id is open', {
-        param: 'session',
-      })
     this.#open.set(session.id, session)
     session.deadline = setTimeout(
       () => void this.#end(session, 'deadline'),
-      this.#deps.limits.queue_ms + 10_000,
+      limits.queue_ms + 10_000,
     )
     if (session.door.kind === 'plain')
       return { door: 'plain', salt: toBase64url(session.salt), session: session.id }
@@ -348,33 +349,6 @@ export class Sessions {
     }
   }
 
-  #checkCaller(caller: string): void {
-    const mine = [...this.#open.values()].filter((session) => session.caller === caller).length
-    if (mine >= this.#deps.limits.caller_sessions)
-      throw new SessionFailure(
-        'limit.caller',
-        `${mine} sessions of this caller are open: wait for one to end`,
-        { retryAfterMs: 1_000 },
-      )
-  }
-
-  #checkQueue(session: Session): void {
-    if (session.action.type === 'read') return
-    const fleet = this.#fleet(session)
-    const waiting = [...this.#open.values()].filter(
-      (other) =>
-        other.workload === session.workload &&
-        other.replica === undefined &&
-        other.action.type !== 'read',
-    ).length
-    if (waiting >= this.#deps.limits.queue + fleet.pool.idle)
-      throw new SessionFailure(
-        'queue.full',
-        `${waiting} sessions wait for workload ${session.workload}: try again later`,
-        { retryAfterMs: 1_000 },
-      )
-  }
-
   #fleet(session: Session): Fleet {
     return this.#deps.fleets.get(session.workload)!
   }
@@ -418,5 +392,7 @@ const over = (receipt?: string) =>
     'no such session is open: it ended, or its deadline passed',
     receipt === undefined ? {} : { receipt },
   )
+const idTaken = () =>
+  new SealedError('request.invalid', 'a session with this id is open', { param: 'session' })
 const replayed = () =>
   new SealedError('envelope.replayed', 'this nonce was used before: make a new envelope')
