@@ -109,9 +109,12 @@ class NftSeal implements Seal {
   async seal(link: ReplicaLink): Promise<SealReading> {
     const attached = this.#attached(link)
     const { table } = attached.rules
-    // What has nothing to open was never opened: to read that back is enough, and spares the kernel a transaction.
-    const change = link.egress.length === 0 ? [] : [`flush set inet ${table} open`]
-    const lists = ['open', 'refused'].map((set) => `list set inet ${table} ${set}`)
+    // What has no destinations has nothing to open: the set then decides about no packet, and is not read.
+    const opens = link.egress.length > 0
+    const change = opens ? [`flush set inet ${table} open`] : []
+    const lists = (opens ? ['open', 'refused'] : ['refused']).map(
+      (set) => `list set inet ${table} ${set}`,
+    )
     const answers = await this.#running.request([...change, ...lists], lists.length)
     const listing = answers.join('')
     attached.sealed = !isOpen(listing)
