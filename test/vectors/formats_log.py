@@ -1,10 +1,10 @@
-"""Vectors of the log: inclusion, consistency, checkpoints, cosignatures."""
+"""Vectors of the log: inclusion, consistency, checkpoints, cosignatures, tiles, and the state that a checkpoint names."""
 import base64
 
 from formats_wire import NOW_MS, hexes
-from make import Vectors
+from make import Vectors, drop, put
 from seeded import ed_key
-from verifier.encodings import base64url, sha256
+from verifier.encodings import base64url, canonical, sha256
 from verifier.merkle import leaf_hash, node_hash
 from world import Boot, merkle, merkle_path, note, raw_public
 
@@ -189,5 +189,106 @@ def cosignature_vectors():
     return v
 
 
+def _tile_path(level, index, width):
+    digits = str(index)
+    digits = digits.zfill(-(-len(digits) // 3) * 3)
+    *groups, last = [digits[i : i + 3] for i in range(0, len(digits), 3)]
+    return f"tile/{level}/" + "".join(f"x{group}/" for group in groups) + last + ("" if width == 256 else f".p/{width}")
+
+
+def tile_path_vectors():
+    v = Vectors("tile_path", "Tiles", "Paths of hash tiles, below a log, and what they name.")
+    for level, index, width in ((0, 0, 256), (0, 0, 1), (0, 0, 255), (1, 7, 256), (0, 999, 3), (0, 1000, 256), (2, 1234067, 17), (63, 0, 256)):
+        path = _tile_path(level, index, width)
+        v.good(path, path=path, expect={"level": level, "index": index, "width": width})
+    for path, reason in (
+        ("tile/0/0", "three digits"), ("tile/0/0000", "three digits"), ("tile/0/1000", "groups of three"),
+        ("tile/0/x000/001", "a group of zeros in front"), ("tile/0/001/002", "x before all groups but the last"),
+        ("tile/0/x001", "no x before the last group"), ("tile/00/000", "a zero in front"), ("tile/64/000", "level below 64"),
+        ("tile/0/000.p/0", "no hash"), ("tile/0/000.p/256", "a full tile has no width"), ("tile/0/000.p/257", "too wide"),
+        ("tile/0/000.p/01", "a zero in front"), ("tile/0/000.p/", "no width"), ("tile/0/000/", "a slash at the end"),
+        ("tile/entries/000", "entry bundles are not served"), ("tile/-1/000", "no number"), ("/tile/0/000", "below the log"),
+        ("tile/0/../000", "no number"), ("tile/0/00a", "no number"), ("", "nothing"),
+    ):
+        v.bad(path or "nothing", reason, path=path)
+    return v
+
+
+def _tiles(hashes, size):
+    """Every tile of a tree of `size` leaves, its hashes in hex."""
+    tiles, level, nodes = {}, 0, hashes[:size]
+    while nodes:
+        for start in range(0, len(nodes), 256):
+            part = nodes[start : start + 256]
+            tiles[_tile_path(level, start // 256, len(part))] = [each.hex() for each in part]
+        nodes = [merkle(nodes[start : start + 256]) for start in range(0, len(nodes) - 255, 256)]
+        level += 1
+    return tiles
+
+
+def tile_vectors():
+    size = 260
+    hashes = [leaf_hash(f"leaf {i}".encode()) for i in range(size)]
+    base = {"size": size, "root": merkle(hashes).hex(), "tiles": _tiles(hashes, size)}
+    about = "A log of 260 leaves in tiles, `base` with edits. The inclusion path of leaf `prove` is read out of the tiles, in hex."
+    v = Vectors("tile", "Tiles", about, base=base)
+    for index in (0, 1, 127, 255, 256, 259):
+        v.good(f"leaf {index}", edits=[], prove=index, expect={"path": [each.hex() for each in merkle_path(hashes, index)]})
+    full, edge, above = "tile/0/000", "tile/0/001.p/4", "tile/1/000.p/1"
+    assert list(base["tiles"]) == [full, edge, above]
+    zeros = "00" * 32
+    for name, reason, index, edits in (
+        ("a hash of the edge altered", "another root", 0, [put("tiles", edge, 3, value=zeros)]),
+        ("a hash above altered", "another root", 0, [put("tiles", above, 0, value=zeros)]),
+        ("a hash of a full tile altered", "not the one above", 0, [put("tiles", full, 200, value=zeros)]),
+        ("a full tile in another order", "not the one above", 0, [put("tiles", full, 8, value=hashes[9].hex()), put("tiles", full, 9, value=hashes[8].hex())]),
+        ("a full tile cut", "another width", 0, [drop("tiles", full, 255)]),
+        ("the edge cut", "another width", 0, [drop("tiles", edge, 3)]),
+        ("a tile that is gone", "not there", 259, [drop("tiles", edge)]),
+        ("the full tile gone", "not there", 5, [drop("tiles", full)]),
+        ("another root", "another root", 0, [put("root", value=zeros)]),
+        ("a smaller size", "another root or width", 0, [put("size", value=259)]),
+        ("a greater size", "another width", 0, [put("size", value=261)]),
+        ("a leaf outside", "not below the size", 260, []),
+    ):
+        v.bad(name, reason, edits=edits, prove=index)
+    return v
+
+
+def state_vectors():
+    ident = "0f" * 16
+    signature = {"capability": f"{ident}/chemistry", "digest": hexes("vector"), "model": hexes("model"), "polarity": "positive"}
+    other = {**signature, "digest": hexes("another vector"), "polarity": "negative"}
+    coverage = {"boots": 2, "egress_open_ms": 40, "output_bytes_unmetered": 0, "rollbacks": 1, "sessions": 9, "sessions_unmetered": 0}
+    v = Vectors("state", "Checkpoint", "What a checkpoint's `state` is of: signatures in the order in which they were written, meters, coverage.")
+    def digest(written, meters, label=b"sealed/state/v1\0", start=bytes(32)):
+        chain = start
+        for each in written:
+            chain = sha256(chain, canonical(each))
+        said = canonical({"coverage": coverage, "meters": meters, "registry_version": len(written)})
+        return sha256(label, chain, said).hex()
+
+    moved = [{"capability": signature["capability"], "millionths": 1250001}]
+    for name, written, meters in (
+        ("nothing written", [], []),
+        ("one signature", [signature], [{"capability": signature["capability"], "millionths": 0}]),
+        ("two signatures, a meter that moved", [signature, other], moved),
+        ("two signatures the other way round", [other, signature], moved),
+    ):
+        v.good(name, signatures=written, meters=meters, coverage=coverage, expect={"state": digest(written, meters)})
+    for name, reason, stated in (
+        ("signatures in another order", "the chain has an order", digest([other, signature], moved)),
+        ("a signature left out", "another chain and version", digest([signature], moved)),
+        ("a meter one millionth lower", "another meter", digest([signature, other], [{**moved[0], "millionths": 1250000}])),
+        ("no label", "the label is part of it", digest([signature, other], moved, label=b"")),
+        ("a chain that starts elsewhere", "it starts with zeros", digest([signature, other], moved, start=sha256(b""))),
+    ):
+        v.bad(name, reason, signatures=[signature, other], meters=moved, coverage=coverage, stated=stated)
+    return v
+
+
 def vectors():
-    return [inclusion_vectors(), consistency_vectors(), checkpoint_vectors(), cosignature_vectors()]
+    return [
+        inclusion_vectors(), consistency_vectors(), checkpoint_vectors(), cosignature_vectors(),
+        tile_path_vectors(), tile_vectors(), state_vectors(),
+    ]

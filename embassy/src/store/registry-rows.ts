@@ -41,7 +41,12 @@ export const registryVersion = (sql: Statements): number =>
 const registryChain = (sql: Statements): Buffer =>
   getMeta<Buffer>(sql, 'registry.chain') ?? Buffer.alloc(32)
 
-const link = (chain: Uint8Array, row: Omit<SignatureRow, 'vector'>, digest: string): Buffer => {
+/** The registry's chain after one more signature, whose vector has this digest. */
+export const link = (
+  chain: Uint8Array,
+  row: Omit<SignatureRow, 'vector'>,
+  digest: string,
+): Buffer => {
   const { capability, model, polarity } = row
   return sha256(chain, canonicalize({ capability, digest, model, polarity }))
 }

@@ -11,6 +11,7 @@ from .encodings import base64url, canonical, ensure, parse_canonical, salted, sh
 from .merkle import check_consistency, leaf_hash, root_from_path
 from .note import open_checkpoint
 from .session import check_grammar
+from .tiles import inclusion_path, leaves_of, parse_path
 from .verdict import check_transport_key, verify
 
 
@@ -106,6 +107,22 @@ def _inclusion(case, _):
 def _consistency(case, _):
     roots = bytes.fromhex(case["from_root"]), bytes.fromhex(case["root"])
     check_consistency(case["from"], case["size"], *roots, [bytes.fromhex(each) for each in case["proof"]])
+
+
+def _tile(case, file):
+    log = edited(file["base"], *case["edits"])
+    leaves = leaves_of(log["tiles"], log["size"], bytes.fromhex(log["root"]))
+    return {"path": [each.hex() for each in inclusion_path(leaves, case["prove"])]}
+
+
+def _state(case, _):
+    chain = bytes(32)
+    for each in case["signatures"]:
+        chain = sha256(chain, canonical(each))
+    said = {"coverage": case["coverage"], "meters": case["meters"], "registry_version": len(case["signatures"])}
+    state = sha256(b"sealed/state/v1\0", chain, canonical(said)).hex()
+    ensure(case.get("stated", state) == state, "another state")
+    return {"state": state}
 
 
 def _checkpoint(case, file):
@@ -205,4 +222,5 @@ RUNNERS = {
     "attribution": _attribution, "key_set": _key_set, "transport_key": _transport_key,
     "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
+    "tile": _tile, "tile_path": lambda case, _: parse_path(case["path"]), "state": _state,
 }
