@@ -194,6 +194,7 @@ describe('sealed.json', () => {
       activations_ms: 2_000,
       body_bytes: 1024 * 1024,
       caller_sessions: 65,
+      disk_free_bytes: 256 * 1024 * 1024,
       output_bytes: 16 * 1024 * 1024,
       queue: 64,
       queue_ms: 60_000,
