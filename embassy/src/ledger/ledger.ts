@@ -261,6 +261,7 @@ export class Ledger {
     if (checkpoint) await tpm.counter.increment(COUNTER_INDEX)
     this.#unsettled = false
     for (const { resolve } of begun) resolve()
+    // Their keys may be on their way: what fails from here on must not have them forgotten.
     begins.length = 0
     if (checkpoint) await this.#prove(checkpoint, ended, stepped.readings)
   }

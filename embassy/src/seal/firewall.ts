@@ -38,7 +38,6 @@ export class Firewall {
 
   /** Sends lines, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
   async request(lines: readonly string[], blocks: number): Promise<string[]> {
-    if (this.#lines > LINES_PER_PROCESS) this.#replace()
     this.#lines += lines.length
     return this.#nft.request(lines, blocks)
   }
@@ -49,6 +48,8 @@ export class Firewall {
     blocks: number,
     table: string,
   ): Promise<{ answers: string[]; heard: Heard }> {
+    // Here alone: the first thing that the watch hears of a new process must be its fence, or it would be a stranger's.
+    if (this.#lines > LINES_PER_PROCESS) this.#replace()
     const mark = this.#nextMark()
     const passed = this.#watch.passed(mark, table)
     const asked = this.request([this.#fence(mark), ...lines], blocks)
@@ -95,7 +96,6 @@ export class Firewall {
     const old = this.#nft
     this.#nft = openNft(this.#options)
     this.#lines = 0
-    this.#watch.forget()
     void old.drained().then(() => old.close())
   }
 }

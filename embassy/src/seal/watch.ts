@@ -31,8 +31,8 @@ export class Watch {
   readonly #fences = new Map<Mark, () => void>()
   readonly #touched = new Map<string, number>()
   #others = 0
-  /** The firewall process as the kernel numbers it, once a fence has told. */
-  #own: string | undefined
+  /** The firewall process as the kernel numbers it, told by its fences; and the one before it, which may still finish. */
+  #own: string[] = []
   #block: string[] = []
   #text = ''
   #failure: SealedError | undefined
@@ -78,11 +78,6 @@ export class Watch {
     }
   }
 
-  /** Another firewall process speaks for us from now on; until its first fence it counts as somebody else. */
-  forget(): void {
-    this.#own = undefined
-  }
-
   async close(): Promise<void> {
     this.#fail('was closed')
     await this.#exited
@@ -104,8 +99,9 @@ export class Watch {
     const block = this.#block
     this.#block = []
     const mark = this.#markOf(block)
-    if (mark !== undefined) this.#own = process
-    if (process !== this.#own) {
+    if (mark !== undefined && this.#own[0] !== process)
+      this.#own = [process, ...this.#own.slice(0, 1)]
+    if (!this.#own.includes(process)) {
       this.#others += 1
       for (const line of block) {
         const table = TABLE.exec(line)?.[1]
