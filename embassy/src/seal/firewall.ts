@@ -8,6 +8,8 @@ import { fenceTable, type Heard, Watch, type WatchOptions } from './watch.ts'
 /** nft keeps every line that it was given and searches them all at each new one: at this many it is replaced. */
 const LINES_PER_PROCESS = 2_000
 const FIRST_FENCE_MS = 50
+/** How many watches are started, one after the other, until one listens. */
+const WATCHES = 3
 
 export class Firewall {
   readonly #options: WatchOptions
@@ -17,21 +19,34 @@ export class Firewall {
   #lines = 0
   #mark = 0
 
-  private constructor(options: WatchOptions) {
+  private constructor(options: WatchOptions, nft: Nft, watch: Watch) {
     this.#options = options
     this.#table = fenceTable(options.prefix)
-    this.#watch = new Watch(options)
-    this.#nft = openNft(options)
+    this.#nft = nft
+    this.#watch = watch
   }
 
   /** Resolves when both processes answer. */
   static async open(options: WatchOptions): Promise<Firewall> {
-    const firewall = new Firewall(options)
+    const nft = openNft(options)
     try {
-      await firewall.#start()
-      return firewall
+      // Before the watch: it reads what there is, then listens, and cannot name what was made in between.
+      const [table, set] = [fenceTable(options.prefix), fenceSet(options.prefix)]
+      const made = `add table inet ${table}; add set ${set} { type mark; }`
+      await nft.request([made, `list set ${set}`], 1)
+      for (let attempt = 1; ; attempt += 1) {
+        const firewall = new Firewall(options, nft, new Watch(options))
+        try {
+          await firewall.#listening()
+          return firewall
+        } catch (error) {
+          // What somebody else made in between ends the watch as well, by a warning.
+          await firewall.#watch.close()
+          if (attempt === WATCHES) throw error
+        }
+      }
     } catch (error) {
-      await firewall.close()
+      await nft.close()
       throw error
     }
   }
@@ -62,12 +77,7 @@ export class Firewall {
   }
 
   /** The watch listens a moment after it was started: fences are set until one is heard. */
-  async #start(): Promise<void> {
-    const [table, set] = [`inet ${this.#table}`, `inet ${this.#table} fence`]
-    await this.request(
-      [`add table ${table}`, `add set ${set} { type mark; }`, `list set ${set}`],
-      1,
-    )
+  async #listening(): Promise<void> {
     const mark = this.#nextMark()
     let heard = false
     const passed = this.#watch.passed(mark, this.#table).finally(() => {
@@ -75,14 +85,14 @@ export class Firewall {
     })
     passed.catch(() => undefined)
     while (!heard) {
-      await this.request([this.#fence(mark), `list set ${set}`], 1)
+      await this.request([this.#fence(mark), `list set ${fenceSet(this.#options.prefix)}`], 1)
       await Promise.race([passed, new Promise((resolve) => setTimeout(resolve, FIRST_FENCE_MS))])
     }
     await passed
   }
 
   #fence(mark: number): string {
-    const set = `inet ${this.#table} fence`
+    const set = fenceSet(this.#options.prefix)
     return `flush set ${set}; add element ${set} { ${mark} }`
   }
 
@@ -99,6 +109,8 @@ export class Firewall {
     void old.drained().then(() => old.close())
   }
 }
+
+const fenceSet = (prefix: string): string => `inet ${fenceTable(prefix)} fence`
 
 /** Thrown where nothing was started yet. */
 export const notStarted = (): SealedError =>
