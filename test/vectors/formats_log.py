@@ -214,7 +214,7 @@ def tile_path_vectors():
     return v
 
 
-def _tiles(hashes, size):
+def tiles_of(hashes, size):
     """Every tile of a tree of `size` leaves, its hashes in hex."""
     tiles, level, nodes = {}, 0, hashes[:size]
     while nodes:
@@ -229,7 +229,7 @@ def _tiles(hashes, size):
 def tile_vectors():
     size = 260
     hashes = [leaf_hash(f"leaf {i}".encode()) for i in range(size)]
-    base = {"size": size, "root": merkle(hashes).hex(), "tiles": _tiles(hashes, size)}
+    base = {"size": size, "root": merkle(hashes).hex(), "tiles": tiles_of(hashes, size)}
     about = "A log of 260 leaves in tiles, `base` with edits. The inclusion path of leaf `prove` is read out of the tiles, in hex."
     v = Vectors("tile", "Tiles", about, base=base)
     for index in (0, 1, 127, 255, 256, 259):

@@ -1,6 +1,8 @@
 // Audits: a log that only grew is proven to, through reboots too, and every other one is named for what it is.
 import { beforeAll, describe, expect, it } from 'vitest'
-import { utf8 } from '../bytes.ts'
+import { toHex, utf8 } from '../bytes.ts'
+import { canonicalBytes } from '../json.ts'
+import { leafHash } from '../merkle.ts'
 import { auditLog } from './audit.ts'
 import { createLog, relaid, serveLogs, type TestLog } from './test-tlog.ts'
 import { createWitness } from './test-witness.ts'
@@ -134,6 +136,33 @@ describe('a new boot', () => {
       checkpoint: (origin, note) => (origin === first.origin ? first.note(2) : note),
     })
     expect((await auditLog(source, await first.note(21), second)).logs).toHaveLength(2)
+  })
+})
+
+describe('a way back', () => {
+  it('goes through 1,000 logs and no more', async () => {
+    const earlier: TestLog[] = []
+    let previous:
+      | { checkpoint_digest: string; origin: string; root: string; size: number }
+      | undefined
+    for (let i = 0; i < 1_000; i++) {
+      const key_set = i.toString(16).padStart(16, '0').padEnd(64, '0')
+      const origin = `sealed/${key_set.slice(0, 16)}`
+      const of = { key_set, kind: 'boot', ...(previous && { previous }), started_ms: 1, version: 1 }
+      const leaf = canonicalBytes(of)
+      earlier.push({ ...first, origin, leaves: [leaf] })
+      const root = toHex(await leafHash(leaf))
+      previous = { checkpoint_digest: '00'.repeat(32), origin, root, size: 1 }
+    }
+    const today = await createLog(0, { log: earlier.at(-1)!, note: '' })
+    const kept = async (log: TestLog) =>
+      today.note(1, { origin: log.origin, root: await leafHash(log.leaves[0]!) })
+    const source = serveLogs([...earlier, today])
+    const audit = await auditLog(source, await kept(earlier[1]!), today)
+    expect(audit.logs).toHaveLength(1_000)
+    await expect(auditLog(source, await kept(earlier[0]!), today)).rejects.toThrow(
+      fork(/the way back .* does not end/),
+    )
   })
 })
 

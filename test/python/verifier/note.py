@@ -31,13 +31,18 @@ def open_checkpoint(note, ledger_key):
     body += "\n"
     line = SIGNATURE.fullmatch(rest)
     ensure(separator and line, "malformed note")
-    found = BODY.fullmatch(body)
-    ensure(found, "malformed checkpoint")
+    checkpoint = parse_body(body)
     name, blob = line[1], unbase64(line[2])
     ensure(len(blob) == 68, "signature of another length")
-    ensure(name == found[1], "signed under another name")
+    ensure(name == checkpoint["origin"], "signed under another name")
     ensure(blob[:4] == key_hash(name, ledger_key), "another key")
     ensure(verify_ed25519(ledger_key, blob[4:], body.encode()), "wrong signature")
+    return checkpoint
+
+
+def parse_body(body):
+    found = BODY.fullmatch(body)
+    ensure(found, "malformed checkpoint")
     return {
         "origin": found[1], "size": int(found[2]), "root": unbase64(found[3]), "state": found[4],
         "counter": int(found[5]), "time": int(found[6]), "ak_name": found[7], "reset": int(found[8]),

@@ -5,6 +5,7 @@ import hashlib
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from . import event_log, forms, tpm, wire
+from .audit import Failed, audit
 from .cosigned import cosigned_at, open_cosigned, parse_proof
 from .edits import edited
 from .encodings import base64url, canonical, ensure, parse_canonical, salted, sha256, unbase64url, unhex
@@ -214,6 +215,13 @@ def _tlog_proof(case, _):
     return {"index": index, "path": [each.hex() for each in path], "checkpoint": checkpoint}
 
 
+def _audit(case, file):
+    try:
+        return audit(**edited(file["base"], *case["edits"]))
+    except Failed as failed:
+        return {"check": failed.check, "code": failed.code}
+
+
 RUNNERS = {
     "json": _json, "encoding": _encoding, "splice": _splice, "header": _header, "envelope": _envelope,
     "response": _response, "digest": _digest, "instructions": _instructions,
@@ -223,4 +231,5 @@ RUNNERS = {
     "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
     "tile": _tile, "tile_path": lambda case, _: parse_path(case["path"]), "state": _state,
+    "audit": _audit,
 }

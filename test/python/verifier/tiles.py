@@ -1,7 +1,7 @@
 """C2SP tlog-tiles: paths, and proofs read out of tiles that were led to a root first."""
 import re
 
-from .encodings import ensure
+from .encodings import ensure, sha256
 from .merkle import node_hash
 
 WIDTH = 256
@@ -35,6 +35,9 @@ def over(hashes):
 
 def leaves_of(tiles, size, root):
     """All leaf hashes of a log, each full tile held against the level above and the edge against the root."""
+    if size == 0:
+        ensure(root == sha256(b""), "another root than of the empty tree")
+        return []
     levels, count = [], size
     while count:
         hashes = []
@@ -62,3 +65,15 @@ def inclusion_path(leaves, index):
     if index < k:
         return [*inclusion_path(leaves[:k], index), over(leaves[k:])]
     return [*inclusion_path(leaves[k:], index - k), over(leaves[:k])]
+
+
+def consistency_proof(leaves, old, whole=True):
+    """RFC 6962 section 2.1.2: that the first `old` leaves are the beginning."""
+    if old == len(leaves) or old == 0:
+        return [] if whole else [over(leaves)]
+    k = 1
+    while 2 * k < len(leaves):
+        k *= 2
+    if old <= k:
+        return [*consistency_proof(leaves[:k], old, whole), over(leaves[k:])]
+    return [*consistency_proof(leaves[k:], old - k, False), over(leaves[:k])]
