@@ -1,15 +1,25 @@
 // A gateway that asks for API keys and speaks TLS with the certificate that its embassy issued: who is let in, under
 // which name, and how a client knows that the connection ends inside the machine that was attested.
+import { execFile } from 'node:child_process'
 import { createHash, createHmac, type X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { request } from 'node:https'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
+import { promisify } from 'node:util'
 import { ask, attest, createApiKey, type Fetch, GatewayFailure } from '@sealed/client'
 import { parsePolicy, utf8 } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { REPOSITORY } from '../scripts/instance/paths.ts'
 import type { Instance } from '../scripts/up.ts'
-import { CHAT, type Reply, readReply, statementOf, upAside } from './support/instance.ts'
+import {
+  CHAT,
+  eventually,
+  type Reply,
+  readReply,
+  statementOf,
+  upAside,
+} from './support/instance.ts'
 
 let instance: Instance
 let ca: string
@@ -127,9 +137,27 @@ describe('an API key', () => {
     expect(failure.evidence).toBeUndefined()
   })
 
+  test('that is made while the gateway runs is taken, and refused once it is revoked', async () => {
+    const config = ['--config', instance.paths.config]
+    const run = promisify(execFile)
+    const sealed = join(REPOSITORY, 'client', 'bin', 'sealed.ts')
+    const created = await run(process.execPath, [sealed, 'key', 'create', 'late', ...config])
+    const headers = { authorization: `Bearer ${created.stdout.trim()}` }
+    const until = (status: number) =>
+      eventually(`${status}`, async () => {
+        const reply = await chat(headers)
+        return reply.status === status ? reply : undefined
+      })
+    const answered = await until(200)
+    expect(answered.headers.get('x-ratelimit-limit-requests')).toBe('600')
+    await run(process.execPath, [sealed, 'key', 'revoke', 'late', ...config])
+    expect((await until(401)).code).toBe('request.unauthorized')
+    expect((await chat({ authorization: `Bearer ${keys.first}` })).status).toBe(200)
+  })
+
   test('is in no file of the instance', async () => {
-    const { logs, config } = instance.paths
-    for (const file of [config, join(logs, 'embassy.log'), join(logs, 'gateway.log')])
-      expect(await readFile(file, 'utf8')).not.toContain(keys.first)
+    const { config, keys: file, logs } = instance.paths
+    for (const path of [config, file, join(logs, 'embassy.log'), join(logs, 'gateway.log')])
+      expect(await readFile(path, 'utf8')).not.toContain(keys.first)
   })
 })

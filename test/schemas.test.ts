@@ -1,11 +1,16 @@
 // The committed JSON Schemas of the files that people write are those of the parser. `UPDATE_SCHEMAS=1` writes them, then `npm run format`.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { deploymentSchema, policySchema, workloadSchema } from '@sealed/protocol'
+import { apiKeysSchema, deploymentSchema, policySchema, workloadSchema } from '@sealed/protocol'
 import { toJsonSchema } from '@valibot/to-json-schema'
 import { expect, test } from 'vitest'
 
-const SCHEMAS = { sealed: deploymentSchema, workload: workloadSchema, policy: policySchema }
+const SCHEMAS = {
+  keys: apiKeysSchema,
+  policy: policySchema,
+  sealed: deploymentSchema,
+  workload: workloadSchema,
+}
 
 for (const [name, schema] of Object.entries(SCHEMAS))
   test(`the schema of ${name}.json is that of its parser`, async () => {

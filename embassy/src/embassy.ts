@@ -161,7 +161,7 @@ async function start(
     keySetDigest: boot.keySetDigest,
     metering: deployment.metering,
     store,
-    open: deployment.api_keys.length === 0,
+    open: deployment.api_keys === undefined,
     fleets,
     ledger,
     limits: deployment.limits,

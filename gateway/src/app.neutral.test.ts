@@ -145,7 +145,7 @@ describe('GET /v1/models', () => {
 describe('which routes ask for a key', () => {
   it('are those that start sessions or list what there is', async () => {
     const apiKeys = [await keyEntry('sk-a', 'alice')]
-    const { app, calls } = fakeApp({ apiKeys })
+    const { app, calls } = fakeApp({ apiKeys: () => apiKeys })
     for (const [path, method] of [
       ['/v1/sealed', 'POST'],
       ['/v1/chat/completions', 'POST'],

@@ -64,11 +64,13 @@ export interface RelayClient {
   plain(call: PlainCall): Promise<PlainAnswer>
 }
 
-/** One API key: what it hashes to, and the name under which its holder appears in statements. */
+/** One API key: what it hashes to, the name under which its holder appears in statements, limits of its own. */
 export interface ApiKey {
   /** SHA-256 of the key's text, hex. */
   digest: string
   name: string
+  concurrentRequests?: number
+  requestsPerMinute?: number
 }
 
 export interface GatewayLimits {
@@ -77,13 +79,18 @@ export interface GatewayLimits {
   /** Requests under way at once: of one caller, and of all. */
   callerRequests: number
   totalRequests: number
+  /** Of one API key in a minute, where it has no limit of its own. */
+  requestsPerMinute: number
 }
 
 export interface Deps {
   embassy: EmbassyClient
   relay: RelayClient
-  /** None means that nobody is asked for a key; a door must then not be reachable from outside. */
-  apiKeys: readonly ApiKey[]
+  /**
+   * The keys as they are now: the same array until they change; an empty one admits nobody. Absent means that nobody is
+   * asked for a key, and a door must then not be reachable from outside.
+   */
+  apiKeys?: () => readonly ApiKey[]
   limits: GatewayLimits
   /** Milliseconds since 1970. */
   clock?: () => number
@@ -100,6 +107,8 @@ export interface AppEnv {
   Variables: {
     requestId: string
     caller: string
+    /** Where keys are asked for. */
+    apiKey: ApiKey | undefined
     /** Set once the relay may have the request: from then on a failure may come after a reveal. */
     sent: boolean
     /** Keeps the caller's slot until the returned function is called. */

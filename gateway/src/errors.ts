@@ -39,6 +39,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'workload.unknown': 404,
   'endpoint.unknown': 404,
   'limit.caller': 429,
+  'limit.rate': 429,
   'queue.full': 503,
   'queue.timeout': 503,
   'replica.unavailable': 503,

@@ -1,5 +1,5 @@
 // The gateway's process on Node: `node gateway/src/node.ts --config sealed.json`. The one place of this room that reads
-// arguments and environment; it writes one line when it listens and one per failure that nobody foresaw.
+// arguments and environment; it writes one line when it listens and one per failure that nobody foresaw. SIGHUP makes it look at its API keys at once.
 import process from 'node:process'
 import { SealedError } from '@sealed/protocol'
 import { readDeployment } from './node/settings.ts'
@@ -15,10 +15,15 @@ function report(error: unknown, requestId: string): void {
   process.stderr.write(`${JSON.stringify({ request_id: requestId, name, code, at })}\n`)
 }
 
+function keysFault(reason: string): void {
+  process.stderr.write(`${JSON.stringify({ message: 'API keys cannot be read', reason })}\n`)
+}
+
 async function main(): Promise<void> {
   const deployment = await readDeployment(process.argv.slice(2), process.env)
-  const gateway = await startGateway(deployment, { report })
+  const gateway = await startGateway(deployment, { report, keysFault })
   process.stdout.write(`gateway listening on ${gateway.url}\n`)
+  process.on('SIGHUP', () => void gateway.readKeys())
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {

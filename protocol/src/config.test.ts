@@ -22,7 +22,6 @@ const WORKLOAD = {
   version: 1,
 }
 const DEPLOYMENT = {
-  api_keys: [{ digest, name: 'app' }],
   authorities: [{ id: 'cd'.repeat(16), name: 'institute', public_key: 'A'.repeat(43) }],
   gateway: { host: '127.0.0.1', port: 0, tls: { mode: 'off' } },
   id: '00a1',
@@ -198,6 +197,7 @@ describe('sealed.json', () => {
       output_bytes: 16 * 1024 * 1024,
       queue: 64,
       queue_ms: 60_000,
+      requests_per_minute: 600,
       workload_ms: 120_000,
     }
     expect(deployment().limits).toEqual(defaults)
@@ -205,6 +205,32 @@ describe('sealed.json', () => {
     expect(deployment({ limits: { queue: 0 } }).limits).toEqual({ ...defaults, queue: 0 })
     for (const limits of [null, { queue: -1 }, { queue_ms: 0 }, { body_bytes: '1' }, { other: 1 }])
       expect(() => deployment({ limits })).toThrow(invalid)
+  })
+
+  it('may ask for API keys', () => {
+    expect(deployment().api_keys).toBeUndefined()
+    const api_keys = '/etc/sealed/keys.json'
+    expect(deployment({ api_keys }).api_keys).toBe(api_keys)
+  })
+
+  it('may let web pages in, by origins as browsers write them', () => {
+    const gateway = (cors_origins: unknown) => ({ ...DEPLOYMENT.gateway, cors_origins })
+    const origins = ['https://app.example', 'http://localhost:3000', 'https://[::1]:8443']
+    expect(deployment({ gateway: gateway(origins) }).gateway.cors_origins).toEqual(origins)
+    for (const origin of [
+      '*',
+      'null',
+      'app.example',
+      'https://app.example/',
+      'https://App.example',
+      'https://app.example:443',
+      'https://*.example',
+      'https://user@app.example',
+      'file:///tmp',
+      '',
+    ])
+      expect(() => deployment({ gateway: gateway([origin]) }), origin).toThrow(invalid)
+    expect(() => deployment({ gateway: gateway('https://app.example') })).toThrow(invalid)
   })
 
   it.each([{ directory: '/tsm' }, { directory: '/tsm', event_log: '/CCEL' }])(
@@ -236,7 +262,7 @@ describe('sealed.json', () => {
   })
 
   it.each([
-    ['api_keys', [[{ digest: 'secret', name: 'app' }], null]],
+    ['api_keys', ['', 'keys.json', null, [], [{ digest, name: 'app' }]]],
     ['authorities', [[{ id: 'cd', name: 'x', public_key: 'A'.repeat(43) }]]],
     ['id', ['00A1', '0', '00a1b', '../x']],
     ['metering', ['off', true]],

@@ -8,6 +8,8 @@ import { parseStrict } from './json.ts'
 import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
 
 const path = v.pipe(text(4096), v.minLength(1))
+/** Of a file that several processes read, whatever their working directory is. */
+const absolutePath = v.pipe(text(4096), v.regex(/^\//, 'must be an absolute path'))
 const endpoint = v.pipe(
   v.string(),
   v.regex(/^\/[a-z0-9/_-]{1,63}$/, 'must be a path of lower-case letters'),
@@ -59,6 +61,8 @@ const limitsSchema = v.strictObject({
   /** Sessions of one workload that wait for a replica. */
   queue: v.optional(integer(0), 64),
   queue_ms: v.optional(integer(1), 60_000),
+  /** Requests of one API key in a minute, where the key has no limit of its own. */
+  requests_per_minute: v.optional(integer(1, 1_000_000), 600),
   /** From reveal to the end of the workload's answer. */
   workload_ms: v.optional(integer(1), 120_000),
 })
@@ -77,11 +81,20 @@ const witnessSchema = v.strictObject({
   url: v.pipe(text(512), v.check(isHttp, 'must be an http(s) URL without query and fragment')),
 })
 
+const isOrigin = (text: string) =>
+  /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text
+const webOrigin = v.pipe(
+  text(256),
+  v.check(isOrigin, 'must be an origin as browsers write it, such as https://app.example'),
+)
+
 export const deploymentSchema = v.strictObject({
-  /** SHA-256 of each API key; none means that only loopback may call and no key is asked for. */
-  api_keys: v.array(v.strictObject({ digest, name })),
+  /** `keys.json`, see `apiKeysSchema`; absent means that only loopback may call and no key is asked for. */
+  api_keys: v.exactOptional(absolutePath),
   authorities: v.array(v.strictObject({ id: hex(16), name, public_key: base64url(32) })),
   gateway: v.strictObject({
+    /** Web pages that may call from a browser; none by default. */
+    cors_origins: v.exactOptional(v.pipe(v.array(webOrigin), v.maxLength(64))),
     host: text(64),
     port: integer(0, 65535),
     tls: tlsSchema,

@@ -39,6 +39,7 @@ export const CODES = {
   'workload.unknown': 'request',
   'endpoint.unknown': 'request',
   'limit.caller': 'retry',
+  'limit.rate': 'retry',
   'queue.full': 'retry',
   'queue.timeout': 'retry',
   'replica.unavailable': 'retry',

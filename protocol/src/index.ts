@@ -1,3 +1,4 @@
+export * from './api-keys.ts'
 export * from './attestation.ts'
 export * from './bytes.ts'
 export * from './checkpoint.ts'

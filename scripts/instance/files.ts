@@ -1,8 +1,8 @@
 // The files of an instance, as an operator would write them: deployment, workload, and the policy of a verifier who
 // trusts this machine's software TPM and nothing else.
 import { createHash } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { SoftwareTpm } from '../world/tpm.ts'
 import type { Image } from './images.ts'
 import type { Paths } from './paths.ts'
@@ -11,6 +11,13 @@ export interface Authority {
   id: string
   name: string
   public_key: string
+}
+export interface ApiKey {
+  created_ms: number
+  digest: string
+  name: string
+  concurrent_requests?: number
+  requests_per_minute?: number
 }
 export interface EgressRule {
   address: string
@@ -23,7 +30,8 @@ export interface InstanceOptions {
   replicas?: number
   port?: number
   authorities?: Authority[]
-  apiKeys?: { digest: string; name: string }[]
+  /** Keys that are asked for, in a file that is written once and then left to `sealed key`. */
+  apiKeys?: ApiKey[]
   egress?: EgressRule[]
   env?: Record<string, string>
   limits?: Record<string, number>
@@ -35,6 +43,10 @@ export interface InstanceOptions {
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
 const MODELS = { reference: 'sealed-demo', noop: 'noop', hostile: 'hostile' }
+
+const unlessThere = (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EEXIST') throw error
+}
 
 export async function writeFiles(
   paths: Paths,
@@ -59,7 +71,7 @@ export async function writeFiles(
   })
   const authorities = options.authorities ?? []
   const deployment = json({
-    api_keys: options.apiKeys ?? [],
+    ...(options.apiKeys && { api_keys: paths.keys }),
     authorities,
     gateway: {
       host: '127.0.0.1',
@@ -94,6 +106,12 @@ export async function writeFiles(
     version: 1,
     workloads: [createHash('sha256').update(workload).digest('hex')],
   })
+  if (options.apiKeys) {
+    // The gateway reads it after it has given root up.
+    await mkdir(dirname(paths.keys), { recursive: true, mode: 0o711 })
+    const keys = json({ keys: options.apiKeys, version: 1 })
+    await writeFile(paths.keys, keys, { flag: 'wx', mode: 0o644 }).catch(unlessThere)
+  }
   await writeFile(paths.workload, workload)
   await writeFile(paths.config, deployment, { mode: 0o644 })
   await writeFile(paths.policy, policy)

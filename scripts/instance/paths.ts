@@ -10,6 +10,8 @@ export interface Paths {
   state: string
   runtime: string
   config: string
+  /** API keys, in a directory that the gateway's user may enter. */
+  keys: string
   policy: string
   workload: string
   images: string
@@ -24,6 +26,7 @@ export function pathsOf(stateDir: string): Paths {
     state,
     runtime: `/run/sealed/${id}`,
     config: join(state, 'sealed.json'),
+    keys: join(state, 'keys', 'keys.json'),
     policy: join(state, 'policy.json'),
     workload: join(state, 'workload.json'),
     images: join(REPOSITORY, '.sealed', 'images'),

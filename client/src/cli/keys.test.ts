@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { documentDigest, parseAttestationDocument, sha256Hex, utf8 } from '@sealed/protocol'
+import { documentDigest, parseAttestationDocument } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readAuthorityFile } from '../authority-file.ts'
 import { type Cli, createCli } from '../test-support/cli-double.ts'
@@ -32,22 +32,6 @@ describe('sealed authority new', () => {
     expect(second.exit).toBe(1)
     expect(JSON.parse(second.out).error.message).toContain('never overwritten')
     expect(await readFile(cli.path('b.jwk'), 'utf8')).toBe(before)
-  })
-})
-
-describe('sealed key new', () => {
-  it('shows the key once, on stdout, and the digest that a deployment lists', async () => {
-    const { err, exit, out } = await cli.run(['key', 'new', 'me'])
-    expect(exit).toBe(0)
-    expect(out).toMatch(/^sk-sealed-[A-Za-z0-9_-]{43}\n$/)
-    const entry = JSON.parse(/\{.*\}/.exec(err)![0])
-    expect(entry).toEqual({ digest: await sha256Hex(utf8(out.trim())), name: 'me' })
-    const json = JSON.parse((await cli.run(['key', 'new', 'me', '--json'])).out)
-    expect(json.entry.digest).toBe(await sha256Hex(utf8(json.api_key)))
-  })
-
-  it('refuses a name that no file would take', async () => {
-    expect((await cli.run(['key', 'new', 'Not a name'])).exit).toBe(2)
   })
 })
 

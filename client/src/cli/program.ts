@@ -2,7 +2,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { attestationCommand } from './commands/attestation.ts'
 import { backupCommand, exportCommand } from './commands/backup.ts'
-import { authorityNewCommand, keyNewCommand } from './commands/keys.ts'
+import {
+  authorityNewCommand,
+  keyCreateCommand,
+  keyListCommand,
+  keyRevokeCommand,
+} from './commands/keys.ts'
 import { auditCommand, checkpointCommand, proofCommand } from './commands/log.ts'
 import { policyCheckCommand, policyInitCommand } from './commands/policy.ts'
 import { readCommand } from './commands/read.ts'
@@ -122,14 +127,30 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .description('make an authority key and print its entry for sealed.json')
     .requiredOption('--out <file>', 'where the private key goes (made with mode 0600)')
     .action(run(authorityNewCommand))
-  withJson(program.command('key').description('API keys').command('new <name>'))
-    .description('make an API key, show it once, and print its entry for sealed.json')
-    .action(run(keyNewCommand))
+  const key = program.command('key').description('API keys: who may call a gateway')
+  deployment(key.command('create <name>'))
+    .description('make an API key, show it once, and keep its digest in the deployment’s keys')
+    .option('--requests-per-minute <number>', 'instead of the deployment’s limit', positive)
+    .option('--concurrent-requests <number>', 'fewer than the deployment’s limit', positive)
+    .action(run(keyCreateCommand))
+  deployment(key.command('list'))
+    .description('names, creation dates and limits of the keys there are and were')
+    .action(run(keyListCommand))
+  deployment(key.command('revoke <name>'))
+    .description('refuse a key from now on; a running gateway notices by itself')
+    .action(run(keyRevokeCommand))
   return program
 }
 
 const withJson = (command: Command) =>
   command.option('--json', 'one JSON object on standard output, nothing else')
+
+/** Commands of whoever writes a deployment's files. */
+const deployment = (command: Command) =>
+  withJson(command).option(
+    '--config <file>',
+    'sealed.json (else SEALED_CONFIG, else /etc/sealed/sealed.json)',
+  )
 
 const policy = () =>
   new Option(

@@ -157,6 +157,7 @@ export class EmbassyWorld {
         output_bytes: 1_000,
         queue: 10,
         queue_ms: 20_000,
+        requests_per_minute: 1,
         workload_ms: 20_000,
       },
       disk: { ensureRoom: () => {} },

@@ -1,5 +1,6 @@
 import { sha256, utf8 } from '@sealed/protocol'
 import { describe, expect, it } from 'vitest'
+import type { ApiKey } from '../deps.ts'
 import { chat, fakeApp, keyEntry, post } from '../test-support/fakes.ts'
 import { matchKey } from './api-key.ts'
 
@@ -9,7 +10,7 @@ const ask = (app: ReturnType<typeof fakeApp>['app'], headers: Record<string, str
 
 describe('an API key', () => {
   it('names the caller', async () => {
-    const { app, calls } = fakeApp({ apiKeys })
+    const { app, calls } = fakeApp({ apiKeys: () => apiKeys })
     for (const authorization of ['Bearer sk-alice', 'bearer   sk-bob', 'BEARER sk-alice'])
       expect((await ask(app, { authorization })).status).toBe(200)
     expect(calls.map(({ caller }) => caller)).toEqual(['alice', 'bob', 'alice'])
@@ -27,7 +28,7 @@ describe('an API key', () => {
     `Bearer ${'x'.repeat(513)}`,
     `Bearer ${apiKeys[0]!.digest}`,
   ])('is not %j', async (authorization) => {
-    const { app, calls } = fakeApp({ apiKeys })
+    const { app, calls } = fakeApp({ apiKeys: () => apiKeys })
     const response = await ask(app, { authorization })
     expect(response.status).toBe(401)
     expect(calls).toEqual([])
@@ -40,12 +41,31 @@ describe('an API key', () => {
     expect(calls.map(({ caller }) => caller)).toEqual(['anonymous', 'anonymous'])
   })
 
+  it('is one of those that there are now; where there is none nobody is let in', async () => {
+    let keys: readonly ApiKey[] = apiKeys
+    const { app } = fakeApp({ apiKeys: () => keys })
+    const statuses = async () => {
+      const answers = ['sk-alice', 'sk-bob'].map((key) =>
+        ask(app, { authorization: `Bearer ${key}` }),
+      )
+      return (await Promise.all(answers)).map(({ status }) => status)
+    }
+    expect(await statuses()).toEqual([200, 200])
+    keys = [apiKeys[1]!]
+    expect(await statuses()).toEqual([401, 200])
+    keys = []
+    expect(await statuses()).toEqual([401, 401])
+    expect((await ask(app, {})).status).toBe(401)
+    keys = apiKeys
+    expect(await statuses()).toEqual([200, 200])
+  })
+
   it('is compared with every key, byte by byte to the end, whichever fits', async () => {
     const digests = await Promise.all(['a', 'b', 'c'].map((key) => sha256(utf8(key))))
     for (const presented of [...digests, await sha256(utf8('d')), new Uint8Array(32)]) {
       const read: number[] = []
       const entries = digests.map((digest, i) => ({
-        name: String(i),
+        key: { name: String(i), digest: '' },
         digest: new Proxy(digest, {
           get(target, property) {
             if (typeof property === 'string' && /^\d+$/.test(property)) read.push(i)
@@ -55,7 +75,7 @@ describe('an API key', () => {
         }),
       }))
       const expected = digests.indexOf(presented as (typeof digests)[number])
-      expect(matchKey(entries, presented)).toBe(expected < 0 ? undefined : String(expected))
+      expect(matchKey(entries, presented)?.name).toBe(expected < 0 ? undefined : String(expected))
       expect(read).toEqual([0, 1, 2].flatMap((i) => Array(32).fill(i)))
     }
   })

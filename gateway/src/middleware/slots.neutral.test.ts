@@ -39,7 +39,7 @@ describe('slots', () => {
     const apiKeys = await Promise.all(['a', 'b', 'c'].map((k) => keyEntry(`sk-${k}`, k)))
     const relay = gate()
     const limits = { callerRequests: 2, totalRequests: 3 }
-    const { app } = fakeApp({ apiKeys, limits, relay: { plain: relay.plain } })
+    const { app } = fakeApp({ apiKeys: () => apiKeys, limits, relay: { plain: relay.plain } })
     const ask = (key: string) =>
       app.request('/v1/chat/completions', post(chat(), { authorization: `Bearer sk-${key}` }))
     const first = [ask('a'), ask('a'), ask('b')]
@@ -57,6 +57,23 @@ describe('slots', () => {
     await relay.count(1)
     relay.open()
     expect((await later).status).toBe(200)
+  })
+
+  it('are fewer for a key that says so, never more', async () => {
+    const keys = [
+      { ...(await keyEntry('sk-few', 'few')), concurrentRequests: 1 },
+      { ...(await keyEntry('sk-many', 'many')), concurrentRequests: 100 },
+    ]
+    const relay = gate()
+    const limits = { callerRequests: 2, totalRequests: 8 }
+    const { app } = fakeApp({ apiKeys: () => keys, limits, relay: { plain: relay.plain } })
+    const ask = (key: string) =>
+      app.request('/v1/chat/completions', post(chat(), { authorization: `Bearer ${key}` }))
+    const first = [ask('sk-few'), ask('sk-many'), ask('sk-many')]
+    await relay.count(3)
+    for (const key of ['sk-few', 'sk-many']) expect((await ask(key)).status).toBe(429)
+    relay.open()
+    for (const response of await Promise.all(first)) expect(response.status).toBe(200)
   })
 
   it('come back after every kind of failure', async () => {

@@ -19,9 +19,13 @@ export class Slots {
     return this.#total
   }
 
-  /** Takes a slot and returns what gives it back (once; later calls do nothing). Throws `limit.caller` or `queue.full`. */
-  take(caller: string): () => void {
-    const { callerRequests, totalRequests } = this.#limits
+  /**
+   * Takes a slot and returns what gives it back (once; later calls do nothing). `own` is a lower limit of this caller.
+   * Throws `limit.caller` or `queue.full`.
+   */
+  take(caller: string, own = Number.POSITIVE_INFINITY): () => void {
+    const { totalRequests } = this.#limits
+    const callerRequests = Math.min(own, this.#limits.callerRequests)
     const mine = this.#callers.get(caller) ?? 0
     if (mine >= callerRequests)
       throw new SessionFailure(
@@ -55,7 +59,7 @@ const OPEN_DOOR = 'open:'
 /** Holds a slot of the caller for the time of the request; `holdSlot` keeps it for a streamed answer. */
 export const slot = (slots: Slots) =>
   createMiddleware<AppEnv>(async (c, next) => {
-    const release = slots.take(c.get('caller') ?? OPEN_DOOR)
+    const release = slots.take(c.get('caller') ?? OPEN_DOOR, c.get('apiKey')?.concurrentRequests)
     let kept = false
     c.set('holdSlot', () => {
       kept = true

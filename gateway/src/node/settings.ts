@@ -27,7 +27,7 @@ export async function readDeployment(
 
 /** True when only this machine may reach the gateway. */
 export const loopbackOnly = (deployment: Pick<Deployment, 'api_keys' | 'gateway'>): boolean =>
-  deployment.api_keys.length === 0 || deployment.gateway.tls.mode === 'off'
+  deployment.api_keys === undefined || deployment.gateway.tls.mode === 'off'
 
 /** Throws `config.invalid` when a gateway without keys or without TLS would listen beyond the loopback. */
 export function refuseOpenDoor(
@@ -35,7 +35,7 @@ export function refuseOpenDoor(
   address: string,
 ): void {
   if (!loopbackOnly(deployment) || isLoopback(address)) return
-  const lacks = deployment.api_keys.length === 0 ? 'API keys (api_keys)' : 'TLS (gateway.tls)'
+  const lacks = deployment.api_keys === undefined ? 'API keys (api_keys)' : 'TLS (gateway.tls)'
   throw new SealedError(
     'config.invalid',
     `gateway.host is ${address}: without ${lacks} it must be a loopback address such as 127.0.0.1`,
@@ -49,5 +49,6 @@ const isLoopback = (address: string) =>
 export const gatewayLimits = ({ limits }: Pick<Deployment, 'limits'>): GatewayLimits => ({
   bodyBytes: limits.body_bytes,
   callerRequests: limits.caller_sessions,
+  requestsPerMinute: limits.requests_per_minute,
   totalRequests: TOTAL_REQUESTS,
 })

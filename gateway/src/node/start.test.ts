@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createPrivateKey, generateKeyPairSync, type X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -33,8 +33,8 @@ afterEach(async () => {
   await rm(directory, { recursive: true })
 })
 
-const deployment = (gateway: object, api_keys: object[] = []) => ({
-  api_keys,
+const deployment = (gateway: object, api_keys?: string) => ({
+  ...(api_keys !== undefined && { api_keys }),
   authorities: [],
   gateway: { host: '127.0.0.1', port: 0, tls: { mode: 'off' }, ...gateway },
   id: 'abcd',
@@ -47,6 +47,13 @@ const deployment = (gateway: object, api_keys: object[] = []) => ({
   version: 1,
   workloads: [{ archive: 'w.tar', file: 'workload.json', replicas: 1 }],
 })
+
+async function writeKeys(...keys: object[]): Promise<string> {
+  await mkdir(join(directory, 'keys'), { recursive: true, mode: 0o711 })
+  const path = join(directory, 'keys', 'keys.json')
+  await writeFile(path, JSON.stringify({ keys, version: 1 }))
+  return path
+}
 
 async function launch(script: string, settings: object) {
   const config = join(directory, 'sealed.json')
@@ -97,6 +104,46 @@ describe('the gateway’s process', () => {
     await new Promise((resolve) => embassy.close(resolve))
   })
 
+  it('admits by a file of keys that it reads again, also where its user may not go', async () => {
+    const closed = join(directory, 'closed')
+    await mkdir(join(closed, 'keys'), { recursive: true })
+    const path = join(closed, 'keys', 'keys.json')
+    const write = async (...keys: object[]) => {
+      await writeFile(`${path}.part`, JSON.stringify({ keys, version: 1 }))
+      await rename(`${path}.part`, path)
+    }
+    const key = { ...(await keyEntry('sk-a', 'a')), created_ms: 1 }
+    await write(key)
+    await chmod(join(closed, 'keys'), 0o711)
+    await chmod(closed, 0o700)
+    const { child, exited, firstLine } = await launch('node.ts', deployment({}, path))
+    const url = /(http:\S+)/.exec(await firstLine)![1]!
+    const headers = { authorization: 'Bearer sk-a' }
+    const ask = async () => {
+      const answer = await fetch(`${url}/v1/models`, { headers })
+      await answer.arrayBuffer()
+      return answer.status
+    }
+    // There is no embassy here: who is let in is told that.
+    expect(await ask()).toBe(503)
+    await write({ ...key, revoked_ms: 2 })
+    child.kill('SIGHUP')
+    while ((await ask()) !== 401);
+    await write(key)
+    while ((await ask()) !== 503);
+    child.kill('SIGTERM')
+    expect(await exited).toEqual([0, null])
+  })
+
+  it('does not start on keys that it could not read again', async () => {
+    if (!isRoot()) return
+    const path = await writeKeys()
+    await chmod(join(directory, 'keys'), 0o700)
+    const { output, exited } = await launch('node.ts', deployment({}, path))
+    expect(await exited).toEqual([1, null])
+    expect(output.err).toMatch(/^gateway: config\.invalid: .*0711\n$/)
+  })
+
   it.each([
     ['beyond the loopback without TLS', { host: '0.0.0.0' }, true],
     [
@@ -105,8 +152,8 @@ describe('the gateway’s process', () => {
       false,
     ],
   ])('refuses to listen %s', async (_, gateway, keys) => {
-    const apiKeys = keys ? [await keyEntry('sk-a', 'a')] : []
-    const { output, exited } = await launch('node.ts', deployment(gateway, apiKeys))
+    const path = keys ? await writeKeys() : undefined
+    const { output, exited } = await launch('node.ts', deployment(gateway, path))
     expect(await exited).toEqual([1, null])
     expect(output.err).toMatch(/^gateway: config\.invalid: gateway\.host is .*loopback/)
   })
@@ -119,19 +166,19 @@ describe('the gateway’s process', () => {
 })
 
 describe('the door', () => {
-  const settings = (gateway: object, keys: object[]) =>
+  const settings = (gateway: object, keys?: string) =>
     parseDeployment(utf8(JSON.stringify(deployment(gateway, keys))))
 
-  it('may be open to strangers with keys and TLS only', async () => {
-    const keys = [await keyEntry('sk-a', 'a')]
+  it('may be open to strangers with keys and TLS only', () => {
+    const keys = '/etc/sealed/keys.json'
     const tls = { mode: 'files', certificate: 'c', key: 'k' }
     for (const address of ['0.0.0.0', '::', '10.0.0.1', 'example.com', '128.0.0.1']) {
       expect(() => refuseOpenDoor(settings({}, keys), address)).toThrow('TLS')
-      expect(() => refuseOpenDoor(settings({ tls }, []), address)).toThrow('API keys')
+      expect(() => refuseOpenDoor(settings({ tls }), address)).toThrow('API keys')
       expect(() => refuseOpenDoor(settings({ tls }, keys), address)).not.toThrow()
     }
     for (const address of ['127.0.0.1', '127.8.9.10', '::1', 'localhost'])
-      expect(() => refuseOpenDoor(settings({}, []), address)).not.toThrow()
+      expect(() => refuseOpenDoor(settings({}), address)).not.toThrow()
   })
 })
 

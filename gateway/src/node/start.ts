@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type Deployment, SealedError } from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import { embassyClient } from './embassy-client.ts'
+import { KeyFile } from './key-file.ts'
 import { loadHttpClient } from './load-http-client.ts'
 import { ownDirectory, writeWhole } from './own-directory.ts'
 import { dropPrivileges } from './privileges.ts'
@@ -16,6 +17,8 @@ import { UnixClient } from './unix-client.ts'
 
 export interface RunningGateway {
   url: string
+  /** Looks at the file of API keys at once, where there is one. */
+  readKeys(): Promise<void>
   close(graceMs: number): Promise<void>
 }
 
@@ -33,6 +36,8 @@ export async function startGateway(
   deployment: Deployment,
   options: {
     report?: (error: unknown, requestId: string) => void
+    /** Told when the file of API keys cannot be read any more, in words for its operator. */
+    keysFault?: (reason: string) => void
     server?: Partial<ServerLimits>
   } = {},
 ): Promise<RunningGateway> {
@@ -41,12 +46,16 @@ export async function startGateway(
   const paths = gatewayPaths(deployment.runtime_dir)
   const directory = await ownDirectory(deployment.runtime_dir, 'gateway', 0o755)
   const tls = await readTls(deployment)
+  const keys =
+    deployment.api_keys === undefined
+      ? undefined
+      : await KeyFile.open(deployment.api_keys, options.keysFault)
   const embassy = new UnixClient(paths.embassy)
   const relay = new UnixClient(paths.relay)
   const app = createApp({
     embassy: embassyClient(embassy),
     relay: relayClient(relay, deployment.limits.output_bytes),
-    apiKeys: deployment.api_keys,
+    ...(keys && { apiKeys: () => keys.current() }),
     limits: gatewayLimits(deployment),
     bodyOf: incomingBody,
     cutOff,
@@ -61,16 +70,18 @@ export async function startGateway(
   })
   const close = async (graceMs: number) => {
     await server.close(graceMs)
+    await keys?.stop()
     await Promise.all([embassy.close(), relay.close()])
   }
   try {
     refuseOpenDoor(deployment, server.address.address)
     await loadHttpClient(join(directory, 'load.sock'))
     dropPrivileges()
+    await keys?.start()
     const shown = isIPv6(host) ? `[${host}]` : host
     const url = `${tls ? 'https' : 'http'}://${shown}:${server.address.port}`
     await writeWhole(join(directory, 'url'), `${url}\n`, 0o644)
-    return { url, close }
+    return { url, close, readKeys: async () => keys?.look() }
   } catch (error) {
     await close(0)
     throw error

@@ -51,12 +51,18 @@ export const never = (signal: AbortSignal) =>
     signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
   )
 
-type Parts = { [K in keyof Deps]?: Deps[K] extends object ? Partial<Deps[K]> : Deps[K] }
+type Parts = Partial<Omit<Deps, 'embassy' | 'relay' | 'limits'>> & {
+  embassy?: Partial<Deps['embassy']>
+  relay?: Partial<Deps['relay']>
+  limits?: Partial<Deps['limits']>
+}
 
 /** An app on fakes; parts given replace theirs. `calls` are what reached the relay's plain door. */
 export function fakeApp(parts: Parts = {}) {
   const calls: PlainCall[] = []
   const deps: Deps = {
+    clock: () => NOW,
+    ...parts,
     embassy: {
       attestation: async (nonce) => utf8(JSON.stringify({ nonce: nonce ?? null })),
       document: async (digest) => (digest === DIGEST ? utf8('{"document":1}') : undefined),
@@ -74,10 +80,13 @@ export function fakeApp(parts: Parts = {}) {
       },
       ...parts.relay,
     },
-    apiKeys: (parts.apiKeys as Deps['apiKeys']) ?? [],
-    limits: { bodyBytes: 1024, callerRequests: 4, totalRequests: 8, ...parts.limits },
-    clock: () => NOW,
-    ...(parts.report && { report: parts.report }),
+    limits: {
+      bodyBytes: 1024,
+      callerRequests: 4,
+      totalRequests: 8,
+      requestsPerMinute: 1_000,
+      ...parts.limits,
+    },
   }
   return { app: createApp(deps), calls, deps }
 }

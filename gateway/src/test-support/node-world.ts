@@ -50,8 +50,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const app = createApp({
     embassy: embassyClient(clients[0]),
     relay: relayClient(clients[1], 1024 * 1024),
-    apiKeys: [],
-    limits: { bodyBytes: 1024 * 1024, callerRequests: 64, totalRequests: 64, ...options.limits },
+    limits: {
+      bodyBytes: 1024 * 1024,
+      callerRequests: 64,
+      totalRequests: 64,
+      requestsPerMinute: 1_000,
+      ...options.limits,
+    },
     bodyOf: incomingBody,
     cutOff,
     report: (error) => reported.push(error),

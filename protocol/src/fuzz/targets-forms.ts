@@ -1,5 +1,6 @@
 // Parsers of what anyone may send or write: encodings, JSON, files, envelopes, answers. What they accept they must be
 // able to write again in the same bytes, where the format has one spelling.
+import { parseApiKeys } from '../api-keys.ts'
 import { parseAttestationAnswer, parseAttestationDocument } from '../attestation.ts'
 import {
   type Bytes,
@@ -59,7 +60,7 @@ const workload = {
   version: 1,
 }
 const deployment = {
-  api_keys: [{ digest: 'cd'.repeat(32), name: 'laptop' }],
+  api_keys: '/etc/sealed/keys.json',
   authorities: [{ id: 'ab'.repeat(16), name: 'institute', public_key: 'A'.repeat(43) }],
   gateway: { host: '127.0.0.1', port: 8080, tls: { mode: 'off' } },
   id: '0a1b',
@@ -71,6 +72,20 @@ const deployment = {
   tpm: { chain: 'chain.pem', path: '/dev/tpmrm0' },
   version: 1,
   workloads: [{ archive: 'a.tar', file: 'workload.json', replicas: 1 }],
+}
+const keys = {
+  keys: [
+    { created_ms: 1_790_000_000_000, digest: 'cd'.repeat(32), name: 'laptop' },
+    {
+      concurrent_requests: 4,
+      created_ms: 1_790_000_000_000,
+      digest: 'ef'.repeat(32),
+      name: 'site',
+      requests_per_minute: 60,
+      revoked_ms: 1_790_000_000_001,
+    },
+  ],
+  version: 1,
 }
 
 const envelope = parseCanonical(request) as Record<string, string>
@@ -182,6 +197,12 @@ export const formTargets: Target[] = [
     samples: [text(workload)],
     ...json,
     accepts: (input) => parseWorkload(input).version === 1,
+  },
+  {
+    name: 'keys.json',
+    samples: [text(keys), utf8(JSON.stringify(keys, null, 2))],
+    ...json,
+    accepts: (input) => parseApiKeys(input).version === 1,
   },
   {
     name: 'envelope',
