@@ -1,12 +1,14 @@
 """What each format of protocol/vectors/ is run through: a function of a case and its file."""
 import functools
 import hashlib
+import json
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from . import event_log, forms, tpm, wire
 from .audit import Failed, audit
 from .cosigned import cosigned_at, open_cosigned, parse_proof
+from .ear import ear_of
 from .edits import edited
 from .encodings import base64url, canonical, ensure, parse_canonical, salted, sha256, unbase64url, unhex
 from .merkle import check_consistency, leaf_hash, root_from_path
@@ -222,6 +224,12 @@ def _audit(case, file):
         return {"check": failed.check, "code": failed.code}
 
 
+def _ear(case, file):
+    ear, wanted = ear_of(**edited(file["base"], *case["edits"])), edited(file["common"]["ear"], *case["expect"]["edits"])
+    same = json.dumps(ear, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+    return case["expect"] if same else {"ear": ear}
+
+
 RUNNERS = {
     "json": _json, "encoding": _encoding, "splice": _splice, "header": _header, "envelope": _envelope,
     "response": _response, "digest": _digest, "instructions": _instructions,
@@ -231,5 +239,5 @@ RUNNERS = {
     "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
     "tile": _tile, "tile_path": lambda case, _: parse_path(case["path"]), "state": _state,
-    "audit": _audit,
+    "audit": _audit, "ear": _ear,
 }
