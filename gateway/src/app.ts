@@ -5,6 +5,7 @@ import { Hono } from 'hono'
 import type { AppEnv, Deps } from './deps.ts'
 import { answerError } from './errors.ts'
 import { apiKey } from './middleware/api-key.ts'
+import { cors } from './middleware/cors.ts'
 import { Rates, rate } from './middleware/rate.ts'
 import { requestId } from './middleware/request-id.ts'
 import { Slots, slot } from './middleware/slots.ts'
@@ -25,7 +26,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   const keyed = apiKey(deps.apiKeys)
   const rated = rate(new Rates(clock), deps.limits.requestsPerMinute)
   const app = new Hono<AppEnv>()
-  app.use(requestId)
+  app.use(requestId, cors(deps.corsOrigins ?? []))
   for (const path of ['/v1/sealed', '/v1/chat/completions', '/v1/completions', '/v1/models'])
     app.use(path, keyed, rated, bounded)
   for (const path of ['/v1/attestation/*', '/v1/receipts/*', '/log/*']) app.use(path, bounded)

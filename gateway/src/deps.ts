@@ -92,6 +92,8 @@ export interface Deps {
    */
   apiKeys?: () => readonly ApiKey[]
   limits: GatewayLimits
+  /** Origins of web pages that may call; none by default. */
+  corsOrigins?: readonly string[]
   /** Milliseconds since 1970. */
   clock?: () => number
   /** The request's body, where a runtime has a better way to it than the Request. */

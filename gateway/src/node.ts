@@ -5,9 +5,6 @@ import { SealedError } from '@sealed/protocol'
 import { readDeployment } from './node/settings.ts'
 import { startGateway } from './node/start.ts'
 
-/** How long requests under way may still take after a SIGTERM. */
-const GRACE_MS = 10_000
-
 /** No message: an unforeseen error may quote a body. Name, code and where it happened are enough to find it. */
 function report(error: unknown, requestId: string): void {
   const { name, code, stack } = error as { name?: string; code?: string; stack?: string }
@@ -29,7 +26,7 @@ async function main(): Promise<void> {
     process.on(signal, () => {
       if (stopping) return
       stopping = true
-      void gateway.close(GRACE_MS).then(() => process.exit(0))
+      void gateway.close(deployment.gateway.grace_ms).then(() => process.exit(0))
     })
 }
 

@@ -95,6 +95,8 @@ export const deploymentSchema = v.strictObject({
   gateway: v.strictObject({
     /** Web pages that may call from a browser; none by default. */
     cors_origins: v.exactOptional(v.pipe(v.array(webOrigin), v.maxLength(64))),
+    /** How long requests under way may still take when the gateway is stopped. */
+    grace_ms: v.optional(integer(0, 3_600_000), 20_000),
     host: text(64),
     port: integer(0, 65535),
     tls: tlsSchema,

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { ENVELOPE_TYPE } from '@sealed/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { chat, envelope, ID, SALT } from '../test-support/fakes.ts'
@@ -222,6 +223,36 @@ describe('closing', () => {
     finish()
     expect(await answer).toContain('{"a":1,"receipt":"cmVj"}')
     await closed
+  })
+
+  it('lets a stream under way go on and end, whole', async () => {
+    let stream: ServerResponse | undefined
+    const running = await start({
+      relay: (request, response) => {
+        request.resume()
+        stream = response.writeHead(200, SEALED_HEAD)
+        stream.write('first ')
+      },
+    })
+    const incoming = await postHead(running.port, '/v1/sealed', sealedBody, ENVELOPE_TYPE)
+    let text = ''
+    incoming.on('data', (part: Buffer) => {
+      text += part.toString()
+    })
+    await until(() => text === 'first ')
+    let closed = false
+    const closing = running.closeGateway(60_000).then(() => {
+      closed = true
+    })
+    for (const part of ['second ', 'third ']) {
+      stream!.write(part)
+      await until(() => text.endsWith(part))
+      expect(closed).toBe(false)
+    }
+    stream!.end('last')
+    await once(incoming, 'close')
+    expect([text, incoming.complete]).toEqual(['first second third last', true])
+    await closing
   })
 
   it('cuts what does not end in time', async () => {

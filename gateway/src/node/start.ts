@@ -57,6 +57,7 @@ export async function startGateway(
     relay: relayClient(relay, deployment.limits.output_bytes),
     ...(keys && { apiKeys: () => keys.current() }),
     limits: gatewayLimits(deployment),
+    corsOrigins: deployment.gateway.cors_origins ?? [],
     bodyOf: incomingBody,
     cutOff,
     ...(options.report && { report: options.report }),
