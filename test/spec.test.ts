@@ -14,7 +14,7 @@ test('every check’s section stands in SPEC.md', () => {
 })
 
 test('every check stands in the list of them, in order', () => {
-  const verdict = spec.slice(spec.indexOf('\n## Verdict\n'), spec.indexOf('\n## EAR\n'))
+  const verdict = spec.slice(spec.indexOf('\n## Verdict\n'), spec.indexOf('\n## Claims\n'))
   const listed: string[] = []
   let kind = ''
   for (const line of verdict.split('\n')) {

@@ -23,7 +23,7 @@ def judged(bundle):
         forms.policy(bundle["policy"])
     except (KeyError, Refused):
         return None
-    outcome, entries = verify(bundle)
+    outcome, entries, _ = verify(bundle)
     checks = [{"id": name, "required": required, "result": result} for name, result, required, _ in entries]
     return {"outcome": outcome, "checks": checks}
 

@@ -5,9 +5,11 @@ Each lie is made with the real keys wherever a hostile operator would have them,
 """
 import bundles_boot
 import bundles_document
+import bundles_ear
 import bundles_receipt
 import bundles_snp
 import bundles_tdx
+import bundles_whole
 import cosigned_proof
 from bundles_base import Judge
 from make import drop, put
@@ -88,4 +90,5 @@ def vectors():
     cosigned_proof.lies(j)
     bundles_snp.lies(j)
     bundles_tdx.lies(j)
-    return [j.vectors]
+    bundles_whole.honest(j)
+    return [j.vectors, bundles_ear.vectors(j.vectors)]

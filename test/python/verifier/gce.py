@@ -1,7 +1,7 @@
 """Where a machine of Google's runs, as the certificate of its attestation key says (SPEC.md, "Attestation key")."""
 import re
 
-from .encodings import Refused, ensure
+from .encodings import Refused, ensure, sha256
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.:-]{0,61}[a-z0-9])?")
 
@@ -52,11 +52,11 @@ class Der:
 
 
 def instance(value):
-    """{zone, project} or None where the machine is not of production."""
+    """What it says, or None where the machine is not of production."""
     outer = Der(value)
     r = Der(outer.next(0x30))
     outer.end()
-    zone, _, project, _, _ = r.text(), r.unsigned(), r.text(), r.unsigned(), r.text()
+    zone, number, project, ident, name = r.text(), r.unsigned(), r.text(), r.unsigned(), r.text()
     wrapped = r.optional(0xA0)
     r.end()
     if wrapped is None:
@@ -70,4 +70,22 @@ def instance(value):
             found[tag] = each.unsigned() if tag == 0 else each.boolean()
             each.end()
     inner.end()
-    return {"zone": zone, "project": project} if found.get(1) else None
+    if not found.get(1):
+        return None
+    region = {"region": zone[:-2]} if re.fullmatch("[a-z]+-[a-z]+[0-9]+-[a-z]", zone) else {}
+    return {"id": str(ident), "name": name, "project": project, "project_number": str(number), "zone": zone, **region}
+
+
+TECHNOLOGIES = ("none", "sev", "sev-es", "tdx", "sev-snp")
+
+
+def firmware(pcr):
+    """What PCR 0 tells of a machine's firmware, or None (SPEC.md, "Measurements")."""
+    for version in (1, 2):
+        for i, technology in enumerate(TECHNOLOGIES):
+            value, named = bytes(32), f"GCE Virtual Firmware v{version}\0".encode("utf-16-le")
+            for each in (named, b"GCE NonHostInfo\0" + bytes([i]) + bytes(15), bytes(4)):
+                value = sha256(value, sha256(each))
+            if value == pcr:
+                return {"technology": technology, "version": version}
+    return None

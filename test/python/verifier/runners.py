@@ -2,6 +2,7 @@
 import functools
 import hashlib
 import json
+import pathlib
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
@@ -16,6 +17,8 @@ from .note import open_checkpoint
 from .session import check_grammar
 from .tiles import inclusion_path, leaves_of, parse_path
 from .verdict import check_transport_key, verify
+
+VECTORS = pathlib.Path(__file__).resolve().parents[3] / "protocol" / "vectors"
 
 
 def _json(case, _):
@@ -69,7 +72,7 @@ def _instructions(case, file):
     return wire.read_instructions(case["text"], file["common"]["request"], authorities)
 
 
-def _verdict(case, file):
+def _bundle(case, file):
     given = edited(file["base"], *case["edits"])
     for name in ("request", "input", "salt", "output"):
         if name in given:
@@ -78,9 +81,28 @@ def _verdict(case, file):
         given["receipt"] = base64url(canonical(given["receipt"]))
     if "challenge" in given:
         given["challenge"]["nonce"] = unbase64url(given["challenge"]["nonce"])
-    outcome, entries = verify(given)
+    return given
+
+
+def _verdict(case, file):
+    outcome, entries, _ = verify(_bundle(case, file))
     named = lambda wanted: [id_ for id_, result, _, _ in entries if result == wanted]
     return {"failed": named("fail"), "outcome": outcome, "skipped": named("skip")}
+
+
+@functools.cache
+def _verdicts():
+    file = json.loads((VECTORS / "verdict.json").read_text())
+    return file, {case["name"]: case for case in file["cases"]}
+
+
+def _ear_bundle(case, file):
+    verdicts, named = _verdicts()
+    given = _bundle(named[case["bundle"]], verdicts)
+    outcome, entries, claims = verify(given)
+    checks = [{"id": id_, "required": required, "result": result} for id_, result, required, _ in entries]
+    verdict = {"checks": checks, "claims": claims, "outcome": outcome}
+    return ear_of(verdict, given["policy"], file["common"]["verifier"], given["now_ms"])
 
 
 def _statement(case, file):
@@ -239,5 +261,5 @@ RUNNERS = {
     "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
     "tile": _tile, "tile_path": lambda case, _: parse_path(case["path"]), "state": _state,
-    "audit": _audit, "ear": _ear,
+    "audit": _audit, "ear": _ear, "ear_bundle": _ear_bundle,
 }

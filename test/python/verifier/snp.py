@@ -80,7 +80,7 @@ class Judge:
             self.vcek = x509.load_der_x509_certificate(certificates[0])
         except ValueError:
             raise Refused("no certificate") from None
-        self.report_data = self.report.report_data
+        self.report_data, self.measured = self.report.report_data, self.report.measurement.hex()
 
     def chain(self):
         check_signed(self.certificates, self.policy.get("roots", AMD_ROOTS), self.now)

@@ -78,7 +78,7 @@ class Judge:
             self.pck = x509.load_der_x509_certificate(self.quote.chain[0])
         except ValueError:
             raise Refused("no certificate") from None
-        self.report_data = self.quote.report_data
+        self.report_data, self.measured = self.quote.report_data, self.quote.mrtd.hex()
 
     def chain(self):
         leaf = check_signed(self.quote.chain, self.policy.get("roots", INTEL_ROOTS), self.now)[0]

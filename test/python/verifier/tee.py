@@ -41,6 +41,7 @@ class TeeChecks:
     def document_tee_binding(self):
         data = b"sealed/report/v1\0" + sha256(unbase64url(self.document["ak"]["public"])) + self.k
         ensure(self._tee().report_data == hashlib.sha512(data).digest(), "bound to something else")
+        self.claims["tee"] = {"kind": self.document["tee_report"]["kind"], "measurement": self._tee().measured}
 
     def document_tee_tcb(self):
         self._told(self._tee().tcb())

@@ -41,6 +41,7 @@ class Verifier(TeeChecks):
         self.given, self.policy, self.entries = bundle, bundle["policy"], []
         self.document = self.ak = self.place = self.images = self.events = None
         self.tee = None
+        self.claims = {"fork": "skipped", "time": "claimed"}
         self.receipt = self.statements = self.checkpoint = self.witnessed = self.seen_ms = None
 
     def run(self):
@@ -101,6 +102,9 @@ class Verifier(TeeChecks):
         pcrs = {row["index"]: bytes.fromhex(row["digest"]) for row in document["pcrs"]}
         ensure(len(pcrs) == len(document["pcrs"]), "an index twice")
         self.k, self.pcrs, self.document = sha256(canonical(document["key_set"])), pcrs, document
+        told = gce.firmware(pcrs.get(0))
+        if told:
+            self.claims["firmware"] = told
 
     def document_ak(self):
         self.ak = AttestationKey(unbase64url(self.document["ak"]["public"]))
@@ -120,6 +124,7 @@ class Verifier(TeeChecks):
                 ensure(found[kind.rstrip("s")] in names, f"another {kind}")
         if not found:
             skip("the certificate names no place")
+        self.claims["instance"] = found
 
     def document_quote_signature(self):
         check_signature(self._needs(self.ak, "the key"), self.document["quote"])
@@ -161,7 +166,9 @@ class Verifier(TeeChecks):
         found = event_log.applications(self._needs(self.events, "the event log"))
         images = self._needs(self.images, "an image that fits")
         ensure(found, "no application was started")
-        if any(image.get("uki", [])[: len(found)] == found for image in images):
+        booted = [image for image in images if image.get("uki", [])[: len(found)] == found]
+        if booted:
+            self.claims["image"] = {name: booted[0][name] for name in ("name", "version")}
             return
         if any("uki" not in image for image in images):
             skip("the image names no application")
@@ -200,6 +207,7 @@ class Verifier(TeeChecks):
         receipt = parse_canonical(unbase64url(self.given["receipt"]))
         forms.receipt(receipt)
         self.receipt = receipt
+        self.claims["session"] = receipt["leaf"]["session"]
 
     def _receipt(self):
         return self._needs(self.receipt, "the receipt")
@@ -211,6 +219,8 @@ class Verifier(TeeChecks):
         statements = self._receipt()["leaf"]["statements"]
         check_grammar(statements)
         self.statements = statements
+        received, ended = statements[0], "aborted" if self._find("session.aborted") else "completed"
+        self.claims.update({name: received[name] for name in ("door", "workload", "utc_ms")}, result=ended)
 
     def receipt_document(self):
         ensure(self._receipt()["document"] == sha256(canonical(self.document)).hex(), "another document")
@@ -348,12 +358,17 @@ class Verifier(TeeChecks):
         ensure(sent is None or claimed >= sent - 300000, "before the request was sent")
         ensure(self.seen_ms is None or claimed <= self.seen_ms + 300000, "after witnesses saw it")
         ensure(sent is None or self.seen_ms is None or sent <= self.seen_ms, "seen before it was sent")
+        bounds = {"from_ms": sent, "until_ms": self.seen_ms}
+        self.claims.update({name: each for name, each in bounds.items() if each is not None})
+        if None not in bounds.values():
+            self.claims["time"] = "bounded"
 
     def receipt_fork(self):
         if isinstance(self.witnessed, Exception):
             raise self.witnessed
         if self.seen_ms is None:
             skip("too few witnesses")
+        self.claims["fork"] = "witnessed"
 
     def _witnesses(self):
         """Judged before the time, which they bound; told afterwards."""
@@ -368,4 +383,4 @@ class Verifier(TeeChecks):
 
 def verify(bundle):
     verifier = Verifier(bundle)
-    return verifier.run(), verifier.entries
+    return verifier.run(), verifier.entries, verifier.claims
