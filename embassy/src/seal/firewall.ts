@@ -1,27 +1,41 @@
 // The firewall as this process uses it: one `nft -i` that changes and lists, one watch that hears what anybody changed.
 // A fence ties the two together: a change of no effect, made by the one and heard by the other, after which the watch
-// has heard everything that happened before it.
+// has heard everything that happened before it. What is asked while one round is under way shares the next, and its fence.
 import { SealedError } from '@sealed/protocol'
 import { type Nft, openNft } from './nft.ts'
-import { fenceTable, type Heard, Watch, type WatchOptions } from './watch.ts'
+import { fence, fenceTable, type Heard, MARKS, Watch, type WatchOptions } from './watch.ts'
 
 /** nft keeps every line that it was given and searches them all at each new one: at this many it is replaced. */
 const LINES_PER_PROCESS = 2_000
 const FIRST_FENCE_MS = 50
+/** A watch reads everything that others have in the firewall before it listens. */
+const LISTENING_MS = 20_000
 /** How many watches are started, one after the other, until one listens. */
 const WATCHES = 3
+
+export interface Answered {
+  answers: string[]
+  /** What had been heard before the lines ran; of nothing where no table was named. */
+  heard: Heard
+}
+interface Asked {
+  readonly lines: readonly string[]
+  readonly blocks: number
+  readonly table: string | undefined
+  readonly answer: PromiseWithResolvers<Answered>
+}
 
 export class Firewall {
   readonly #options: WatchOptions
   readonly #watch: Watch
-  readonly #table: string
   #nft: Nft
+  #asked: Asked[] = []
+  #working = false
   #lines = 0
   #mark = 0
 
   private constructor(options: WatchOptions, nft: Nft, watch: Watch) {
     this.#options = options
-    this.#table = fenceTable(options.prefix)
     this.#nft = nft
     this.#watch = watch
   }
@@ -31,13 +45,12 @@ export class Firewall {
     const nft = openNft(options)
     try {
       // Before the watch: it reads what there is, then listens, and cannot name what was made in between.
-      const [table, set] = [fenceTable(options.prefix), fenceSet(options.prefix)]
-      const made = `add table inet ${table}; add set ${set} { type mark; }`
-      await nft.request([made, `list set ${set}`], 1)
+      const table = `table inet ${fenceTable(options.prefix)}`
+      await nft.request([`add ${table}`, `list ${table}`], 1)
       for (let attempt = 1; ; attempt += 1) {
         const firewall = new Firewall(options, nft, new Watch(options))
         try {
-          await firewall.#listening()
+          await firewall.#listening(`list ${table}`)
           return firewall
         } catch (error) {
           // What somebody else made in between ends the watch as well, by a warning.
@@ -53,64 +66,82 @@ export class Firewall {
 
   /** Sends lines, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
   async request(lines: readonly string[], blocks: number): Promise<string[]> {
-    this.#lines += lines.length
-    return this.#nft.request(lines, blocks)
+    return (await this.#ask(lines, blocks, undefined)).answers
   }
 
   /** As `request`, with what was heard of `table` and of everything else before these lines ran. */
-  async fenced(
-    lines: readonly string[],
-    blocks: number,
-    table: string,
-  ): Promise<{ answers: string[]; heard: Heard }> {
-    // Here alone: the first thing that the watch hears of a new process must be its fence, or it would be a stranger's.
-    if (this.#lines > LINES_PER_PROCESS) this.#replace()
-    const mark = this.#nextMark()
-    const passed = this.#watch.passed(mark, table)
-    const asked = this.request([this.#fence(mark), ...lines], blocks)
-    const [heard, answers] = await Promise.all([passed, asked])
-    return { answers, heard }
+  fenced(lines: readonly string[], blocks: number, table: string): Promise<Answered> {
+    return this.#ask(lines, blocks, table)
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#nft.close(), this.#watch.close()])
   }
 
+  #ask(lines: readonly string[], blocks: number, table: string | undefined): Promise<Answered> {
+    const answer = Promise.withResolvers<Answered>()
+    this.#asked.push({ lines, blocks, table, answer })
+    void this.#work()
+    return answer.promise
+  }
+
+  async #work(): Promise<void> {
+    if (this.#working) return
+    this.#working = true
+    while (this.#asked.length > 0) {
+      const round = this.#asked.splice(0)
+      await this.#round(round).catch((error: Error) => {
+        for (const { answer } of round) answer.reject(error)
+      })
+    }
+    this.#working = false
+  }
+
+  async #round(round: readonly Asked[]): Promise<void> {
+    const fenced = round.some(({ table }) => table !== undefined)
+    // Here alone: the first thing that the watch hears of a new process must be its fence, or it would be a stranger's.
+    if (fenced && this.#lines > LINES_PER_PROCESS) await this.#replace()
+    const lines = round.flatMap((asked) => asked.lines)
+    const blocks = round.reduce((sum, asked) => sum + asked.blocks, 0)
+    this.#lines += lines.length + 1
+    const mark = this.#nextMark()
+    const passed = fenced ? this.#watch.passed(mark) : undefined
+    const sent = fenced ? [fence(this.#options.prefix, mark), ...lines] : lines
+    const [heard, answers] = await Promise.all([passed, this.#nft.request(sent, blocks)])
+    for (const asked of round)
+      asked.answer.resolve({
+        answers: answers.splice(0, asked.blocks),
+        heard: { others: heard?.others ?? 0, touched: heard?.touched.get(asked.table ?? '') ?? 0 },
+      })
+  }
+
   /** The watch listens a moment after it was started: fences are set until one is heard. */
-  async #listening(): Promise<void> {
+  async #listening(list: string): Promise<void> {
     const mark = this.#nextMark()
     let heard = false
-    const passed = this.#watch.passed(mark, this.#table).finally(() => {
+    const passed = this.#watch.passed(mark, LISTENING_MS).finally(() => {
       heard = true
     })
     passed.catch(() => undefined)
     while (!heard) {
-      await this.request([this.#fence(mark), `list set ${fenceSet(this.#options.prefix)}`], 1)
+      await this.#nft.request([fence(this.#options.prefix, mark), list], 1)
       await Promise.race([passed, new Promise((resolve) => setTimeout(resolve, FIRST_FENCE_MS))])
     }
     await passed
   }
 
-  #fence(mark: number): string {
-    const set = fenceSet(this.#options.prefix)
-    return `flush set ${set}; add element ${set} { ${mark} }`
-  }
-
   #nextMark(): number {
-    this.#mark = (this.#mark + 1) >>> 0
+    this.#mark = (this.#mark + 1) % MARKS
     return this.#mark
   }
 
-  /** A new process takes the next request; the old one ends when it has answered what it was asked. */
-  #replace(): void {
-    const old = this.#nft
+  /** Between rounds, when nothing is asked of the old process any more. */
+  async #replace(): Promise<void> {
+    await this.#nft.close()
     this.#nft = openNft(this.#options)
     this.#lines = 0
-    void old.drained().then(() => old.close())
   }
 }
-
-const fenceSet = (prefix: string): string => `inet ${fenceTable(prefix)} fence`
 
 /** Thrown where nothing was started yet. */
 export const notStarted = (): SealedError =>

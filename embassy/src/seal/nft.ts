@@ -1,16 +1,14 @@
 // The one `nft -i` that lives as long as the embassy: commands go in as lines, listings come out as blocks.
 // It believes nothing that was not read back: whoever changes something lists it in the same request.
 // After any failure it is dead for good, and every later request fails; the owner opens a new one.
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
 import { SealedError } from '@sealed/protocol'
-import { inNamespace } from './tools.ts'
+import { startNft } from './tools.ts'
 
 export interface Nft {
   /** Sends `lines`, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
   request(lines: readonly string[], blocks: number): Promise<string[]>
-  /** Resolves when everything asked so far was answered or has failed. */
-  drained(): Promise<unknown>
   close(): Promise<void>
 }
 
@@ -27,9 +25,7 @@ export interface NftOptions {
 }
 
 export function openNft({ namespace, timeoutMs }: NftOptions): Nft {
-  // Without stdbuf nft keeps its answers in a block buffer and none arrives.
-  const [command, ...args] = inNamespace(namespace, ['stdbuf', '-oL', 'nft', '-i'])
-  const child = spawn(command, args, { stdio: 'pipe' })
+  const child = startNft(namespace, '-i')
   try {
     // A workload may keep every core busy; with them busy this halves the time that a seal takes.
     if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_HIGHEST)
@@ -73,10 +69,6 @@ class Pipe implements Nft {
     this.#queue.push(pending)
     if (this.#queue.length === 1) this.#send(pending)
     return pending.answer.promise
-  }
-
-  drained(): Promise<unknown> {
-    return Promise.allSettled(this.#queue.map(({ answer }) => answer.promise))
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 // Runs the system's network tools, each to its end. Arguments are lists, never a shell string.
 // Only for attach, detach and sweep: on the path of a request nothing is spawned.
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { SealedError } from '@sealed/protocol'
 
 export type Command = [string, ...string[]]
@@ -66,4 +66,21 @@ function run(command: Command, input = ''): Promise<string> {
   })
   child.stdin.end(input)
   return promise
+}
+
+/** glibc gives large blocks back to the kernel at once and fetches them again: nft, which fills one for each table that
+ * there is at each change, then spends ten times as long in page faults as on its work. */
+const KEEP_MEMORY = {
+  MALLOC_MMAP_THRESHOLD_: '1000000000',
+  MALLOC_TRIM_THRESHOLD_: '1000000000',
+}
+
+/** Starts an `nft` that lives on, and writes each answer as soon as it has it. */
+export function startNft(
+  namespace: string | undefined,
+  ...args: string[]
+): ChildProcessWithoutNullStreams {
+  // Without stdbuf nft keeps its answers in a block buffer and none arrives.
+  const [command, ...rest] = inNamespace(namespace, ['stdbuf', '-oL', 'nft', ...args])
+  return spawn(command, rest, { stdio: 'pipe', env: { ...process.env, ...KEEP_MEMORY } })
 }

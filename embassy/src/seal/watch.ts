@@ -1,9 +1,9 @@
 // Hears of every change of the firewall from the kernel, through one `nft monitor`, so that nobody has to read the whole
 // ruleset back to know that it is still what it was. It remembers only that something changed, never what it became.
 // After any failure it is dead for good; the owner opens a new one.
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { SealedError } from '@sealed/protocol'
-import { inNamespace } from './tools.ts'
+import { startNft } from './tools.ts'
 
 /** How often the ruleset was changed by others than the firewall process: at all, and in one of our own tables. */
 export interface Heard {
@@ -18,8 +18,23 @@ export interface WatchOptions {
   readonly prefix: string
 }
 
-/** The mark by which a fence is told from every other change; see `Firewall`. */
-export type Mark = number
+/** What had been heard when a fence was, by table. */
+export interface Passed {
+  readonly others: number
+  readonly touched: ReadonlyMap<string, number>
+}
+
+/** How many marks there are by which a fence is told from every other change: one fence is under way at a time. */
+export const MARKS = 16
+
+export const fenceTable = (prefix: string): string => `${prefix}fence`
+
+/**
+ * The change of no effect: a chain without rules or hook is added where it is already, which nft does without reading
+ * anything of the ruleset but the names of tables.
+ */
+export const fence = (prefix: string, mark: number): string =>
+  `add chain inet ${fenceTable(prefix)} m${mark}`
 
 const NEW_GENERATION = /^# new generation \d+ by process (\d+) /
 const TABLE = /\b(?:inet|netdev) (\S+)/
@@ -28,11 +43,11 @@ export class Watch {
   readonly #options: WatchOptions
   readonly #child: ChildProcessWithoutNullStreams
   readonly #exited: Promise<void>
-  readonly #fences = new Map<Mark, () => void>()
+  #fence: { line: string; heard: () => void } | undefined
   readonly #touched = new Map<string, number>()
   #others = 0
-  /** The firewall process as the kernel numbers it, told by its fences; and the one before it, which may still finish. */
-  #own: string[] = []
+  /** The firewall process as the kernel numbers it, told by its first fence. */
+  #own: string | undefined
   #block: string[] = []
   #text = ''
   #failure: SealedError | undefined
@@ -41,8 +56,7 @@ export class Watch {
   constructor(options: WatchOptions) {
     this.#options = options
     this.#onFailure.promise.catch(() => undefined)
-    const [command, ...args] = inNamespace(options.namespace, ['stdbuf', '-oL', 'nft', 'monitor'])
-    const child = spawn(command, args, { stdio: 'pipe' })
+    const child = startNft(options.namespace, 'monitor')
     this.#child = child
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => this.#read(chunk))
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => this.#fail(`says ${chunk}`))
@@ -59,13 +73,13 @@ export class Watch {
   }
 
   /** Resolves when the fence with this mark has been heard, with all that was heard before it; else `seal.failed`. */
-  async passed(mark: Mark, table: string): Promise<Heard> {
+  async passed(mark: number, timeoutMs = this.#options.timeoutMs): Promise<Passed> {
     if (this.#failure) throw this.#failure
-    const { promise, resolve } = Promise.withResolvers<Heard>()
-    this.#fences.set(mark, () =>
-      resolve({ others: this.#others, touched: this.#touched.get(table) ?? 0 }),
-    )
-    const { timeoutMs } = this.#options
+    const { promise, resolve } = Promise.withResolvers<Passed>()
+    this.#fence = {
+      line: fence(this.#options.prefix, mark),
+      heard: () => resolve({ others: this.#others, touched: new Map(this.#touched) }),
+    }
     const timer = setTimeout(
       () => this.#fail(`did not hear of a change within ${timeoutMs} ms`),
       timeoutMs,
@@ -74,7 +88,7 @@ export class Watch {
       return await Promise.race([promise, this.#onFailure.promise])
     } finally {
       clearTimeout(timer)
-      this.#fences.delete(mark)
+      this.#fence = undefined
     }
   }
 
@@ -98,10 +112,10 @@ export class Watch {
   #generation(process: string): void {
     const block = this.#block
     this.#block = []
-    const mark = this.#markOf(block)
-    if (mark !== undefined && this.#own[0] !== process)
-      this.#own = [process, ...this.#own.slice(0, 1)]
-    if (!this.#own.includes(process)) {
+    const fence = this.#fence
+    const passed = fence !== undefined && block.includes(fence.line)
+    if (passed) this.#own = process
+    if (process !== this.#own) {
       this.#others += 1
       for (const line of block) {
         const table = TABLE.exec(line)?.[1]
@@ -109,17 +123,7 @@ export class Watch {
           this.#touched.set(table, (this.#touched.get(table) ?? 0) + 1)
       }
     }
-    if (mark !== undefined) this.#fences.get(mark)?.()
-  }
-
-  #markOf(block: readonly string[]): Mark | undefined {
-    const prefix = `add element inet ${fenceTable(this.#options.prefix)} fence { `
-    for (const line of block)
-      if (line.startsWith(prefix)) {
-        const mark = Number.parseInt(line.slice(prefix.length), 16)
-        if (this.#fences.has(mark)) return mark
-      }
-    return undefined
+    if (passed) fence.heard()
   }
 
   #fail(reason: string): void {
@@ -132,5 +136,3 @@ export class Watch {
     this.#onFailure.reject(this.#failure)
   }
 }
-
-export const fenceTable = (prefix: string): string => `${prefix}fence`

@@ -97,7 +97,7 @@ export class Sessions {
       session.replica = await fleet.pool.acquire(limits.queue_ms, session.cancel.signal)
       await this.#enforce(session, fleet)
       await this.#openOnDisk(session)
-      this.#clearAgain(session)
+      this.#clearFirst(session)
     } catch (error) {
       await this.#unwind(session, fleet)
       throw error
@@ -203,7 +203,6 @@ export class Sessions {
     const replica = session.replica!
     const reading = await fleet.seal(replica)
     session.sealedAt = monoUs()
-    clear(replica.activations)
     session.cancel.signal.throwIfAborted()
     session.statements = opening(session, replica, fleet.workload, reading)
     replica.sessionsBefore += 1
@@ -217,11 +216,8 @@ export class Sessions {
     await this.#deps.ledger.open({ id, ...once, statements, document: this.#deps.document() })
   }
 
-  /**
-   * The workload had no request since its directory was emptied at the seal: what it has written meanwhile is of an earlier
-   * one. From here on nothing tells a late file from this session's.
-   */
-  #clearAgain(session: Session): void {
+  /** The last thing before the reveal: from here on nothing tells a late file of an earlier session from this one's. */
+  #clearFirst(session: Session): void {
     try {
       clear(session.replica!.activations)
     } catch (error) {

@@ -1,6 +1,6 @@
 // What the store's thread can do: each operation takes plain data, runs inside the batch's transaction and returns
 // plain data. A failing operation undoes itself alone.
-import { createHmac, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import {
   canonicalize,
   checkpointBody,
@@ -9,6 +9,7 @@ import {
   type SessionLeaf,
   type Statement,
 } from '@sealed/protocol'
+import { contentDigest } from '../digests.ts'
 import { append, inclusionPath, root } from '../ledger/tree.ts'
 import {
   type Anchors,
@@ -304,7 +305,7 @@ export class Operations extends LogRows {
     const statement: Draft = {
       type: 'registry.read',
       authority: end.authority,
-      reading_digest: createHmac('sha256', end.salt).update(content).digest('hex'),
+      reading_digest: contentDigest(end.salt, content),
       registry_version: registryVersion(this.#sql),
     }
     return { drafts: [statement, { type: 'response.released', to: 'gateway' }], reading }

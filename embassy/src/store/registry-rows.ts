@@ -1,6 +1,6 @@
 // Registry and meters: what `write`, `update` and `read` do to the database, and the digest over all of it. Meters only
 // rise; a session moves them once, because it closes in one transaction.
-import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import {
   canonicalize,
   changeBytes,
@@ -10,6 +10,7 @@ import {
   SealedError,
   toBase64url,
 } from '@sealed/protocol'
+import { contentDigest } from '../digests.ts'
 import { attribute, type Signature } from '../registry/attribution.ts'
 import { getMeta, type Statements, setMeta } from './rows.ts'
 
@@ -141,7 +142,7 @@ export function update(
       salt,
     )
     const content = sha256(changeBytes({ capability, millionths, session }))
-    digests.push(createHmac('sha256', salt).update(content).digest('hex'))
+    digests.push(contentDigest(salt, content))
   }
   return digests
 }
