@@ -17,8 +17,8 @@ export type Outcome =
   | { kind: 'reading'; reading: string; receipt: string }
 
 export interface SessionDeps {
-  embassy: EmbassyClient
-  workload: WorkloadClient
+  embassy: Pick<EmbassyClient, 'abort' | 'commit' | 'open' | 'reveal'>
+  workload: Pick<WorkloadClient, 'call'>
 }
 
 /**
@@ -84,7 +84,7 @@ function begun(session: string, error: unknown): SessionFailure {
 }
 
 async function abort(
-  embassy: EmbassyClient,
+  embassy: SessionDeps['embassy'],
   session: string,
   error: unknown,
   signal: AbortSignal,

@@ -320,6 +320,7 @@ export class Sessions {
 
   /** `read`: no replica and no seal take part. */
   async #read(session: Session, after: number | undefined): Promise<Revealed> {
+    const { id } = session
     session.step('begin')
     session.statements = extend([], [session.received])
     try {
@@ -331,13 +332,13 @@ export class Sessions {
         salt: session.salt,
         ...(after !== undefined && { after }),
       } as const
-      const closing: Closing = {
-        session: session.id,
-        statements: session.statements,
-        end,
-        egressOpenMs: 0,
-      }
-      const closed = await this.#deps.ledger.close(closing)
+      const { statements } = session
+      const closing: Closing = { session: id, statements, end, egressOpenMs: 0 }
+      const closed = await this.#deps.ledger.close(closing).catch((error: unknown) => {
+        // Nothing was given. Where it has no leaf either, what its opening left on disk goes with the next step.
+        this.#deps.ledger.drop(id)
+        throw error
+      })
       return { kind: 'reading', reading: closed.reading!, receipt: closed.receipt }
     } finally {
       session.step('closed')

@@ -3,8 +3,9 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Revealed, randomBytes, type SealedError } from '@sealed/protocol'
-import { ledgerKey } from '../keys/ledger-key.ts'
+import { authorityId, type Revealed, randomBytes, type SealedError } from '@sealed/protocol'
+import { type LedgerKey, ledgerKey } from '../keys/ledger-key.ts'
+import { TransportKeys } from '../keys/transport-keys.ts'
 import { FileFlag } from '../ledger/flag.ts'
 import { Ledger } from '../ledger/ledger.ts'
 import { Fleet } from '../replicas/fleet.ts'
@@ -12,25 +13,33 @@ import { Sessions } from '../session/sessions.ts'
 import { FakeContainers, FakeSeal } from './fake-seal.ts'
 import type { FakeTpm } from './fake-tpm.ts'
 import { InlineStore, NO_STORE_FAULTS, type StoreFaults } from './inline-store.ts'
+import { Life, mortal } from './life.ts'
+import { Seen } from './seen.ts'
 
-const DIGEST = 'ab'.repeat(32)
+export const DIGEST = 'ab'.repeat(32)
 export const IMAGE = 'cd'.repeat(32)
-const ENDPOINT = '/v1/chat/completions'
+export const ENDPOINT = '/v1/chat/completions'
 
-/** What stays when the embassy ends: files, TPM, and this boot's keys. */
+/** What stays when the embassy ends: files, TPM, this boot's keys; and outside an authority, and what was seen. */
 export interface Machine {
   directory: string
   tpm: FakeTpm
-  key: ReturnType<typeof ledgerKey>
+  key: LedgerKey
   k: Uint8Array<ArrayBuffer>
+  transport: TransportKeys
+  /** A raw Ed25519 key is a raw Ed25519 key, whoever signs with it. */
+  authority: LedgerKey & { id: string }
+  seen: Seen
 }
 
-export const newMachine = (directory: string, tpm: FakeTpm): Machine => ({
-  directory,
-  tpm,
-  key: ledgerKey(generateKeyPairSync('ed25519').privateKey),
-  k: randomBytes(32),
-})
+export async function newMachine(directory: string, tpm: FakeTpm): Promise<Machine> {
+  const [key, signer] = [1, 2].map(() => ledgerKey(generateKeyPairSync('ed25519').privateKey))
+  const transport = new TransportKeys(key!, { read: async () => undefined, write: async () => {} })
+  await transport.refresh()
+  const authority = { ...signer!, id: await authorityId(signer!.publicKey) }
+  return { directory, tpm, key: key!, k: randomBytes(32), transport, authority, seen: new Seen() }
+}
+export const capabilityOf = ({ authority }: Machine) => `${authority.id}/x`
 export const originOf = ({ k }: Machine) => `sealed/${Buffer.from(k).toString('hex').slice(0, 16)}`
 export const databaseOf = ({ directory }: Machine) => join(directory, 'embassy.db')
 
@@ -38,11 +47,14 @@ export interface Faults {
   seal: number
   containers: number
   store: StoreFaults
+  /** How many effects of any kind the process lives for. */
+  effects: number
 }
 export const NO_FAULTS: Faults = {
   seal: Number.POSITIVE_INFINITY,
   containers: Number.POSITIVE_INFINITY,
   store: NO_STORE_FAULTS,
+  effects: Number.POSITIVE_INFINITY,
 }
 
 /** A safetensors file of one token in one layer. */
@@ -64,28 +76,25 @@ export class EmbassyWorld {
   readonly ledger: Ledger
   readonly fleet: Fleet
   readonly sessions: Sessions
+  readonly life: Life
   readonly fatal: SealedError[] = []
-  /** Sessions whose key left the embassy, and the address of their replica. */
-  readonly revealed = new Map<string, string>()
-  /** Sessions that had no leaf when the replica that they were revealed to was opened. */
-  readonly early: string[] = []
-  /** Receipts that were given out. */
-  readonly receipts = new Map<string, string>()
 
   constructor(machine: Machine, faults: Faults = NO_FAULTS, metering = 'required' as const) {
     this.machine = machine
     this.faults = faults
     this.seal.failAt = faults.seal
     this.containers.failAt = faults.containers
+    const { authority, k, key, seen, transport } = machine
     this.seal.onRelease = ({ workloadAddress4 }) => {
       const leaves = this.inline.rows<{ session: string }>('SELECT session FROM leaves')
-      for (const [id, address] of this.revealed)
+      for (const [id, address] of seen.revealed)
         if (address === workloadAddress4 && !leaves.some(({ session }) => session === id))
-          this.early.push(id)
+          seen.early.push(id)
     }
+    this.life = new Life(faults.effects)
     this.inline = new InlineStore(databaseOf(machine), faults.store)
-    const { store } = this.inline
-    const { k, key, tpm } = machine
+    const store = mortal(this.inline.store, this.life)
+    const tpm = mortal(machine.tpm, this.life, 'counter')
     const boot = {
       origin: originOf(machine),
       akName: `000b${DIGEST}`,
@@ -102,6 +111,11 @@ export class EmbassyWorld {
       restored: new FileFlag(join(machine.directory, 'restored')),
       onFatal: (error) => void this.fatal.push(error),
     })
+    const open = this.ledger.open.bind(this.ledger)
+    this.ledger.open = (opening) => {
+      if (opening.nonce !== undefined) seen.opened.set(opening.nonce, opening.id)
+      return open(opening)
+    }
     const workload = {
       config: {
         activations: 'safetensors',
@@ -125,8 +139,8 @@ export class EmbassyWorld {
       workload: workload as unknown as ConstructorParameters<typeof Fleet>[0]['workload'],
       replicas: 2,
       firstIndex: 0,
-      seal: this.seal,
-      containers: this.containers,
+      seal: mortal(this.seal, this.life),
+      containers: mortal(this.containers, this.life),
       pauseImage: DIGEST,
       mount: async (name) => {
         rmSync(this.directoryOf(name), { recursive: true, force: true })
@@ -141,8 +155,8 @@ export class EmbassyWorld {
     })
     this.sessions = new Sessions({
       workloads: new Map([['w', this.fleet.workload]]),
-      authorities: new Map(),
-      transportKeys: undefined as never,
+      authorities: new Map([[authority.id, authority.publicKey]]),
+      transportKeys: transport,
       keySetDigest: k,
       metering,
       store,
@@ -183,6 +197,7 @@ export class EmbassyWorld {
     this.seal.failAt = Number.POSITIVE_INFINITY
     this.containers.failAt = Number.POSITIVE_INFINITY
     Object.assign(this.faults.store, NO_STORE_FAULTS)
+    if (!this.life.isOver) this.life.left = Number.POSITIVE_INFINITY
     this.inline.limit()
   }
 
@@ -190,7 +205,8 @@ export class EmbassyWorld {
   get hasFailed(): boolean {
     const { answer, call, statement } = this.faults.store
     const left = [this.machine.tpm.failAt, this.seal.failAt, this.containers.failAt]
-    return [...left, answer, call, statement].some((countdown) => countdown < 0)
+    const counted = [...left, answer, call, statement]
+    return this.life.isOver || counted.some((countdown) => countdown < 0)
   }
 
   /** The relay's part up to the reveal. */
@@ -206,7 +222,7 @@ export class EmbassyWorld {
     })
     const revealed = await this.sessions.reveal(id)
     if (revealed.kind !== 'replica') throw new Error('not a replica')
-    this.revealed.set(id, revealed.address)
+    this.machine.seen.revealed.set(id, revealed.address)
     return { id, revealed }
   }
 
@@ -222,7 +238,7 @@ export class EmbassyWorld {
   async commit(id: string): Promise<string> {
     const commit = { output_bytes: 1, output_sha256: DIGEST, status: 200 }
     const { receipt } = await this.sessions.commit(id, commit)
-    this.receipts.set(id, receipt)
+    this.machine.seen.receipts.push([id, receipt])
     return receipt
   }
 
@@ -237,5 +253,10 @@ export class EmbassyWorld {
     await this.fleet.stop()
     await this.ledger.stop().catch(() => {})
     await this.inline.close()
+  }
+
+  /** What is left to be done for a process whose life is over. */
+  bury(): Promise<void> {
+    return this.inline.close()
   }
 }

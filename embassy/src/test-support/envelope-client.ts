@@ -1,0 +1,169 @@
+// The envelope door of an `EmbassyWorld`: a client that keeps what it sent, the relay's own code, and a workload that hands
+// over the vector it is told to. The relay asks for each reveal and commit more than once.
+import {
+  type Action,
+  check,
+  finalFrameSchema,
+  fromBase64url,
+  fromRpcError,
+  fromUtf8,
+  headFrameSchema,
+  importTransportKey,
+  parseStrict,
+  type ResponseContext,
+  type Revealed,
+  RPC_HEADERS,
+  readResponse,
+  SealedError,
+  sealRequest,
+  signInstructions,
+  toHex,
+  toRpcError,
+  utf8,
+} from '@sealed/protocol'
+import type { SessionDeps } from '../relay/run-session.ts'
+import { sealedDoor } from '../relay/sealed-door.ts'
+import { DIGEST, type EmbassyWorld, ENDPOINT } from './embassy-world.ts'
+import type { SealedAnswer } from './seen.ts'
+
+export interface SentEnvelope {
+  body: Uint8Array
+  nonce: string
+  context: ResponseContext
+  action: Action['type']
+  /** Status of its answer where nothing fails. */
+  status: number
+}
+
+/** What the workload is asked: to hand a vector over, or to have its client gone. */
+interface Input {
+  vector?: number[]
+  leave?: true
+}
+
+const READ = { type: 'read' } as const
+const write = (capability: string) => ({ type: 'write', capability, polarity: 'positive' }) as const
+
+export class EnvelopeClient {
+  readonly #world: EmbassyWorld
+
+  constructor(world: EmbassyWorld) {
+    this.#world = world
+  }
+
+  use = (vector: number[]) => this.#ask({ vector })
+  /** Writes `vector` as another signature of the authority's one capability. */
+  write = (vector: number[]) => this.#ask({ vector }, write('x'))
+  read = () => this.#ask(undefined, READ)
+
+  /** Is gone once the workload is at work; says whether the session ended so. */
+  async leave(): Promise<void> {
+    const answer = await this.send(await this.#make({ leave: true }))
+    if (!answer.output.includes('the client is gone')) throw failed(answer)
+  }
+
+  async #ask(input?: Input, action?: Action): Promise<SealedAnswer> {
+    const answer = await this.send(await this.#make(input, action))
+    if (answer.status !== 200) throw failed(answer)
+    return answer
+  }
+
+  async #make(input?: Input, action?: Action): Promise<SentEnvelope> {
+    const { authority, k, seen, transport } = this.#world.machine
+    const to = await importTransportKey(fromBase64url(transport.records()[0]!.spki))
+    const instruct = (inputDigest: string, nonce: string) =>
+      signInstructions(
+        { action: action!, audience: to.id, input_digest: inputDigest, nonce },
+        authority,
+      )
+    const sealed = await sealRequest(to, {
+      workload: 'w',
+      endpoint: ENDPOINT,
+      expect: { key_set: toHex(k), metering: 'required', seal_policy: 'request', workload: DIGEST },
+      input: input ? utf8(JSON.stringify(input)) : new Uint8Array(0),
+      instructions: action ? instruct : async () => '',
+    })
+    const { header, headerDigest, secrets } = sealed
+    const context = { responseSecret: secrets.responseSecret, headerDigest }
+    const sent = {
+      body: utf8(sealed.body),
+      nonce: header.nonce,
+      context,
+      action: action?.type ?? 'update',
+      status: input?.leave ? 424 : 200,
+    }
+    seen.sent.push(sent)
+    return sent
+  }
+
+  /** Sends an envelope, new or not; throws where it is refused, or where its answer is cut. */
+  async send(sent: SentEnvelope): Promise<SealedAnswer> {
+    const gone = new AbortController()
+    const deps = { embassy: this.#embassy(), workload: this.#workload(gone) }
+    const response = await sealedDoor(deps, '', sent.body, gone.signal)
+    const frames = { head: '', data: '', beat: '', final: '' }
+    for await (const { type, plaintext } of readResponse(sent.context, response.body!))
+      frames[type] += fromUtf8(plaintext)
+    const answer = {
+      id: response.headers.get(RPC_HEADERS.receiptId)!,
+      sent,
+      status: check(headFrameSchema, parseStrict(frames.head), 'head', 'response.invalid').status,
+      output: frames.data,
+      receipt: check(finalFrameSchema, parseStrict(frames.final), 'final', 'response.invalid')
+        .receipt,
+    }
+    this.#world.machine.seen.answers.push(answer)
+    return answer
+  }
+
+  /** Sessions as the relay has them: of an error only what goes over a socket. */
+  #embassy(): SessionDeps['embassy'] {
+    const { machine, sessions } = this.#world
+    const { seen } = machine
+    const overSocket = <T>(call: Promise<T>): Promise<T> =>
+      call.catch((error: unknown) => {
+        throw fromRpcError(toRpcError(error))
+      })
+    const insisting = async <T>(session: string, ask: () => Promise<T>): Promise<T> => {
+      const isGiven = () =>
+        ask().then(
+          () => true,
+          () => false,
+        )
+      const first = overSocket(ask())
+      const beside = isGiven()
+      await first.catch(() => {})
+      if ((await beside) || (await isGiven())) seen.twice.push(session)
+      return first
+    }
+    const note = (session: string, revealed: Revealed) => {
+      if (revealed.kind === 'replica') seen.revealed.set(session, revealed.address)
+      return revealed
+    }
+    return {
+      open: async (request) => {
+        const opened = await overSocket(sessions.open(request))
+        if (opened.door === 'plain') throw new Error('the plain door')
+        return opened
+      },
+      reveal: (id) => insisting(id, async () => note(id, await sessions.reveal(id))),
+      commit: (id, commit) =>
+        insisting(id, async () => (await sessions.commit(id, commit)).receipt),
+      abort: async (id, abort) => (await overSocket(sessions.abort(id, abort)))?.receipt,
+    }
+  }
+
+  #workload(gone: AbortController): SessionDeps['workload'] {
+    return {
+      call: async ({ address }, body, _, signal) => {
+        const { leave, vector } = JSON.parse(fromUtf8(body)) as Input
+        if (leave) gone.abort(new SealedError('session.aborted', 'the client is gone'))
+        signal.throwIfAborted()
+        this.#world.handOver(address, vector!)
+        return { status: 200, contentType: 'application/json', body: utf8('{"answer":1}') }
+      },
+    }
+  }
+}
+
+const failed = ({ output, status }: SealedAnswer) => new Error(`${status}: ${output}`)
