@@ -1,11 +1,13 @@
-// The firewall and the containers taken away behind the embassy's back, between sessions and during one. Nothing is
-// revealed to a replica that is not provably sealed, nothing is answered that was computed while it was not, and the
-// instance mends itself.
+// The firewall and the containers taken away behind the embassy's back, between sessions and during one; the firewall's
+// processes also held, so that they live and say nothing. Nothing is revealed to a replica that is not provably sealed,
+// nothing is answered that was computed while it was not, nobody waits for long, and the instance mends itself.
 // Mutants: without `fleet.check` in `judge` (embassy/src/session/judge.ts) everything changed during a session goes
 // unseen and its answer is given; without the reading in `seal` (nft-seal.ts) a session is opened with no firewall
-// process at all; without `touched` in `check` (nft-seal.ts) a way out that was opened and closed again goes unseen.
+// process at all; without `touched` in `check` (nft-seal.ts) a way out that was opened and closed again goes unseen;
+// without the timer in `#send` (nft.ts) or in `passed` (watch.ts), or the kill in either's `#fail`, a held one is waited
+// for without end.
 import { write } from '@sealed/client'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../scripts/world/run.ts'
 import { CAPABILITY, Failures, replicaOf, SAMPLE } from '../support/failing-session.ts'
 import { abortOf, CHAT, eventually, World } from '../support/instance.ts'
@@ -29,9 +31,10 @@ beforeAll(async () => {
 afterAll(() => world?.close())
 
 /** A session that is under way while `harm` is done, and its answer. */
-async function during(harm: () => Promise<unknown>) {
+async function during(harm: () => Promise<unknown>, boundMs = 100_000) {
   await world.serving()
-  const asked = world.chat(SAMPLE, { behave: { name: 'slow', ms: 1_500 } })
+  const signal = AbortSignal.timeout(boundMs)
+  const asked = world.chat(SAMPLE, { behave: { name: 'slow', ms: 1_500 } }, { signal })
   const id = await eventually('a session', async () => (await machine.openSessions())[0])
   await harm()
   return { id, reply: await asked }
@@ -82,6 +85,93 @@ describe('the firewall process killed', () => {
     const harmed = await during(async () => machine.kill(await machine.nftPid(kind)))
     expect(harmed.reply.code).toBe('seal.failed')
     await expectWithheld(harmed, before, ['seal.failed'])
+  })
+})
+
+describe('the firewall process held by SIGSTOP', () => {
+  // An answer of nft is waited for 2 s, and what a session may take otherwise is in the limits above.
+  const BOUND_MS = 30_000
+  const held = new Set<number>()
+  let embassy: number
+
+  beforeAll(async () => {
+    embassy = await machine.embassyPid()
+  })
+  afterEach(() => {
+    for (const pid of held) letGo(pid)
+  })
+
+  const hold = async (kind: '-i' | 'monitor') => {
+    const pid = await machine.nftPid(kind)
+    held.add(pid)
+    process.kill(pid, 'SIGSTOP')
+  }
+  const letGo = (pid: number) => {
+    held.delete(pid)
+    try {
+      process.kill(pid, 'SIGCONT')
+    } catch {
+      // It was killed by the embassy, as it should be.
+    }
+  }
+  /** Every one that is held has been replaced, by the same embassy, without waiting for it. */
+  const replaced = async (...kinds: ('-i' | 'monitor')[]) => {
+    for (const kind of kinds)
+      await eventually(`another ${kind}`, async () =>
+        held.has(await machine.nftPid(kind)) ? undefined : true,
+      )
+    expect(await machine.embassyPid()).toBe(embassy)
+  }
+  const asking = () => world.chat(SAMPLE, {}, { signal: AbortSignal.timeout(BOUND_MS) })
+
+  test('between sessions, the one that changes: the next one is refused before anything is revealed', async () => {
+    await world.serving()
+    const before = await meter()
+    const made = await world.leavesMadeBy(async () => {
+      await hold('-i')
+      expectRefusal(await asking(), { status: 503, code: 'seal.failed' })
+      expect(await machine.openSessions()).toEqual([])
+      await replaced('-i')
+    })
+    expect(made).toBe(0)
+    expect((await asking()).status).toBe(200)
+    expect(await meter()).toBe(before + 1_000_000)
+  })
+
+  test('between sessions, the one that watches: the next one’s answer is withheld', async () => {
+    await world.serving()
+    const before = await meter()
+    await hold('monitor')
+    const reply = await asking()
+    const id = reply.headers.get('sealed-receipt-id')!
+    await expectWithheld({ id, reply }, before, ['seal.failed'])
+    await replaced('monitor')
+  })
+
+  test.each([
+    ['the one that changes', ['-i']],
+    ['the one that watches', ['monitor']],
+    ['both', ['-i', 'monitor']],
+  ] as const)('during a session, %s: its answer is withheld', async (_, kinds) => {
+    const before = await meter()
+    const harmed = await during(async () => {
+      for (const kind of kinds) await hold(kind)
+    }, BOUND_MS)
+    expect(harmed.reply.code).toBe('seal.failed')
+    await expectWithheld(harmed, before, ['seal.failed'])
+    await replaced(...kinds)
+  })
+
+  test('while a replica is being replaced: the next one is born by the next process', async () => {
+    const spent = replicaOf((await world.serving()).receipt!)
+    const before = await meter()
+    await hold('-i')
+    await machine.kill(await machine.workloadPid())
+    const next = await world.serving()
+    expect(replicaOf(next.receipt!)).not.toBe(spent)
+    await replaced('-i')
+    expect((await asking()).status).toBe(200)
+    expect(await meter()).toBe(before + 1_000_000)
   })
 })
 
