@@ -18,6 +18,14 @@ import { receipts } from './routes/receipts.ts'
 import { sealed } from './routes/sealed.ts'
 import { StatusCache } from './workloads.ts'
 
+/** Where OpenAI's clients ask; what a workload serves of it is in its file. */
+const PLAIN_ENDPOINTS = [
+  '/v1/chat/completions',
+  '/v1/completions',
+  '/v1/embeddings',
+  '/v1/responses',
+] as const
+
 /** Builds the app on the given surroundings; it starts nothing and opens nothing by itself. */
 export function createApp(deps: Deps): Hono<AppEnv> {
   const clock = deps.clock ?? Date.now
@@ -27,12 +35,11 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   const rated = rate(new Rates(clock), deps.limits.requestsPerMinute)
   const app = new Hono<AppEnv>()
   app.use(requestId, cors(deps.corsOrigins ?? []))
-  for (const path of ['/v1/sealed', '/v1/chat/completions', '/v1/completions', '/v1/models'])
+  for (const path of ['/v1/sealed', '/v1/models', ...PLAIN_ENDPOINTS])
     app.use(path, keyed, rated, bounded)
   for (const path of ['/v1/attestation/*', '/v1/receipts/*', '/log/*']) app.use(path, bounded)
   app.route('/v1/sealed', sealed(deps, clock))
-  for (const path of ['/v1/chat/completions', '/v1/completions'])
-    app.route(path, completions(deps, status, path))
+  for (const path of PLAIN_ENDPOINTS) app.route(path, completions(deps, status, path))
   app.route('/v1/models', models(status))
   app.route('/v1/attestation', attestation(deps.embassy))
   app.route('/v1/receipts', receipts(deps.embassy))

@@ -29,6 +29,8 @@ export interface PlainCall {
   /** Passed on unchanged. */
   body: Uint8Array
   contentType: string
+  /** Whether an event stream was asked for. */
+  stream: boolean
   /** The client's own, base64url; absent when it sent none. */
   nonce?: string
   signal: AbortSignal
@@ -46,6 +48,18 @@ export interface PlainAnswer {
   receipt: string
 }
 
+/** An event stream of the workload under way; what its head said is known, its receipt is not. */
+export interface PlainStream {
+  contentType: string
+  receiptId: string
+  salt: string
+  /**
+   * The workload's bytes as they come, then the receipt. Throws a `SessionFailure` where the session failed, anything
+   * else where the stream was cut; ends without a receipt never.
+   */
+  pieces: AsyncGenerator<{ data: Uint8Array } | { receipt: string }, void, void>
+}
+
 /** A sealed answer under way: the receipt's id is known before anything is revealed. */
 export interface SealedAnswer {
   receiptId: string
@@ -60,8 +74,11 @@ export interface SealedAnswer {
 export interface RelayClient {
   /** Sends the envelope's bytes as received. */
   sealed(call: { caller: string; envelope: Uint8Array; signal: AbortSignal }): Promise<SealedAnswer>
-  /** A whole session, buffered: resolves once the workload's answer is committed and has its receipt. */
-  plain(call: PlainCall): Promise<PlainAnswer>
+  /**
+   * A session of the plain door: resolves once the workload's answer is committed and has its receipt, or at the head of
+   * an event stream that was asked for.
+   */
+  plain(call: PlainCall): Promise<PlainAnswer | PlainStream>
 }
 
 /** One API key: what it hashes to, the name under which its holder appears in statements, limits of its own. */

@@ -185,12 +185,24 @@ export const RPC_HEADERS = {
   receipt: 'sealed-receipt',
   receiptId: 'sealed-receipt-id',
   salt: 'sealed-salt',
+  stream: 'sealed-stream',
   workload: 'sealed-workload',
   endpoint: 'sealed-endpoint',
 } as const
 
 /** Media type of an RPC error where the answer could also be a workload's. */
 export const RPC_ERROR_TYPE = 'application/vnd.sealed-error+json'
+
+/** Media type of a plain answer that the relay hands over while it comes: frames of `plain-stream.ts`. */
+export const PLAIN_STREAM_TYPE = 'application/vnd.sealed-plain-stream'
+
+/** The members of that stream's `head` frame. */
+export const plainHeadSchema = v.strictObject({
+  content_type: text(256),
+  salt: base64url(32),
+  session: hex(16),
+  status: integer(100, 599),
+})
 
 /** Paths on the relay's socket. */
 export const RELAY_PATHS = { sealed: '/sealed', plain: '/plain' } as const
@@ -204,6 +216,14 @@ export type HeadFrame = v.InferOutput<typeof headFrameSchema>
 
 /** The members of `final` frames. */
 export const finalFrameSchema = v.strictObject({
+  /** What ended a streamed answer after its head: the answer is then not whole, whatever its data say. */
+  error: v.exactOptional(
+    v.strictObject({
+      code: v.picklist(codes),
+      message: text(2048),
+      param: v.exactOptional(text(256)),
+    }),
+  ),
   /** SHA-256 of the output's bytes. */
   output_digest: v.exactOptional(digest),
   receipt: v.exactOptional(receipt),

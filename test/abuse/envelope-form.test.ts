@@ -199,14 +199,9 @@ describe('another spelling of the same values', () => {
 })
 
 describe('what the embassy does not do', () => {
-  test('streamed answers, other workloads, other endpoints', async () => {
+  test('other workloads, other endpoints', async () => {
     const change = (members: Record<string, unknown>): Recipe => ({
       header: (header) => ({ ...header, ...members }),
-    })
-    await refusals.expect(change({ stream: true }), {
-      status: 400,
-      code: 'request.unsupported',
-      param: 'stream',
     })
     await refusals.expect(change({ workload: 'other' }), {
       status: 404,

@@ -169,7 +169,7 @@ describe('a plain body that is not one', () => {
     ['no model', '{"messages":[]}', 400, 'request.invalid'],
     ['an unknown model', '{"model":"gpt"}', 404, 'workload.unknown'],
     ['a model that every object has', '{"model":"toString"}', 404, 'workload.unknown'],
-    ['a stream', '{"model":"noop","stream":true}', 400, 'request.unsupported'],
+    ['a stream that is neither', '{"model":"noop","stream":1}', 400, 'request.invalid'],
     ['too much', `{"model":"noop","x":"${'y'.repeat(1024 * 1024)}"}`, 413, 'request.too_large'],
   ])('%s', async (_, body, status, code) => {
     const made = await world.leavesMadeBy(async () => {

@@ -23,6 +23,7 @@ export function relayDoors(deps: SessionDeps): Hono {
       endpoint: c.req.header(RPC_HEADERS.endpoint) ?? '',
       nonce: c.req.header(RPC_HEADERS.nonce),
       contentType: c.req.header('content-type') ?? 'application/json',
+      stream: c.req.header(RPC_HEADERS.stream) === 'true',
       body: new Uint8Array(await c.req.arrayBuffer()),
     }
     return plainDoor(deps, request, c.req.raw.signal)

@@ -1,19 +1,19 @@
 // The relay's part in one session after its input is authentic: reveal, ask the workload, commit. The digest that is
 // committed is of the bytes read from the workload's socket, here.
-import { createHash } from 'node:crypto'
 import {
   type AbortReason,
   fromRpcError,
   type Revealed,
   SealedError,
   SessionFailure,
+  toHex,
   toRpcError,
 } from '@sealed/protocol'
 import type { EmbassyClient } from './embassy-client.ts'
-import type { WorkloadAnswer, WorkloadClient } from './workload-client.ts'
+import type { Taker, WorkloadAnswer, WorkloadClient } from './workload-client.ts'
 
 export type Outcome =
-  | { kind: 'answer'; answer: WorkloadAnswer; sha256: Uint8Array; receipt: string }
+  | { kind: 'answer'; answer: WorkloadAnswer; receipt: string }
   | { kind: 'reading'; reading: string; receipt: string }
 
 export interface SessionDeps {
@@ -21,48 +21,66 @@ export interface SessionDeps {
   workload: Pick<WorkloadClient, 'call'>
 }
 
+/** What the two doors do differently in a session. */
+export interface SessionPlan {
+  session: string
+  /** Seals a replica for it and reveals the key. */
+  reveal(): Promise<Revealed>
+  /** Makes the plaintext once the key is revealed. */
+  input(encryptionKey: string | undefined): Promise<Uint8Array>
+  contentType: string
+  stream: boolean
+  /** Takes the answer as it comes. */
+  taker?: Taker
+  signal: AbortSignal
+}
+
 /**
- * Runs the session to its receipt. `reveal` seals a replica for it; `input` makes the plaintext once the key is revealed. Throws `SessionFailure`, with
- * the session's id where anything may have been revealed, and with its receipt where that is there already.
+ * Runs the session to its receipt. Throws `SessionFailure`, with the session's id where anything may have been revealed,
+ * and with its receipt where that is there already.
  */
-export async function runSession(
-  deps: SessionDeps,
-  session: string,
-  reveal: () => Promise<Revealed>,
-  contentType: string,
-  input: (encryptionKey: string | undefined) => Promise<Uint8Array>,
-  signal: AbortSignal,
-): Promise<Outcome> {
+export async function runSession(deps: SessionDeps, plan: SessionPlan): Promise<Outcome> {
   const { embassy, workload } = deps
+  const { session, signal, stream, contentType } = plan
   let leave = () =>
     void embassy.abort(session, { output_bytes: 0, reason: 'client.gone' }).catch(() => {})
   const onAbort = () => leave()
   signal.addEventListener('abort', onAbort)
   try {
     if (signal.aborted) leave()
-    const revealed = await reveal().catch((error: unknown) => {
+    const revealed = await plan.reveal().catch((error: unknown) => {
       throw mayHaveRevealed(error) ? begun(session, error) : error
     })
     leave = () => {}
     if (revealed.kind === 'reading') return revealed
+    let taken = 0
+    const taker: Taker = (head) => {
+      const take = plan.taker?.(head)
+      return (
+        take &&
+        ((bytes) => {
+          taken += bytes.length
+          take(bytes)
+        })
+      )
+    }
     let answer: WorkloadAnswer
     try {
-      const body = await input(revealed.encryption_key)
-      answer = await workload.call(revealed, body, contentType, signal)
+      const body = await plan.input(revealed.encryption_key)
+      answer = await workload.call(revealed, { body, contentType, stream }, signal, taker)
     } catch (error) {
-      const failure = abort(embassy, session, error, signal).catch((lost: unknown) => lost)
+      const failure = abort(embassy, session, taken, error, signal).catch((lost: unknown) => lost)
       throw begun(session, await failure)
     }
-    const sha256 = createHash('sha256').update(answer.body).digest()
     const commit = {
-      output_bytes: answer.body.length,
-      output_sha256: sha256.toString('hex'),
+      output_bytes: answer.bytes,
+      output_sha256: toHex(answer.sha256),
       status: answer.status,
     }
     const receipt = await embassy.commit(session, commit).catch((error: unknown) => {
       throw begun(session, error)
     })
-    return { kind: 'answer', answer, sha256: new Uint8Array(sha256), receipt }
+    return { kind: 'answer', answer, receipt }
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
@@ -86,6 +104,7 @@ function begun(session: string, error: unknown): SessionFailure {
 async function abort(
   embassy: SessionDeps['embassy'],
   session: string,
+  outputBytes: number,
   error: unknown,
   signal: AbortSignal,
 ): Promise<SessionFailure> {
@@ -101,7 +120,7 @@ async function abort(
       : code === 'workload.too_large' || code === 'workload.failed'
         ? code
         : 'internal.error'
-  const receipt = await embassy.abort(session, { output_bytes: 0, reason })
+  const receipt = await embassy.abort(session, { output_bytes: outputBytes, reason })
   const message = error instanceof Error ? error.message : 'the session was aborted'
   return new SessionFailure(code, message, {
     cause: error,

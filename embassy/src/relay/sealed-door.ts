@@ -20,10 +20,11 @@ import {
   toRpcError,
   utf8,
 } from '@sealed/protocol'
+import { Outgoing } from './outgoing.ts'
 import { type Outcome, runSession, type SessionDeps } from './run-session.ts'
+import type { Taker } from './workload-client.ts'
 
 const BEAT_MS = 5_000
-const SLOW_READER_MS = 120_000
 const EMPTY = new Uint8Array(0)
 
 /** Answers one envelope. Refusals before the reveal throw; later ones are inside the encrypted answer. */
@@ -56,126 +57,112 @@ export async function sealedDoor(
     throw error
   }
   const context = { responseSecret: fromBase64url(opened.response_secret), headerDigest }
-  const writer = new FrameStream(new ResponseWriter(context))
   const gone = new AbortController()
   signal.addEventListener('abort', () => gone.abort(signal.reason), { once: true })
-  const decrypt = (key: string | undefined) => decryptAuthentic(fromBase64url(key ?? ''), token)
+  const frames = new FrameStream(new ResponseWriter(context), () =>
+    gone.abort(new SealedError('session.aborted', 'the client left')),
+  )
+  const { stream } = parsed.header
   void (async () => {
     try {
-      await writer.frame('beat', EMPTY)
-      const outcome = await runSession(
-        deps,
+      frames.write('beat', EMPTY)
+      const outcome = await runSession(deps, {
         session,
-        () => deps.embassy.reveal(session),
-        'application/json',
-        decrypt,
-        gone.signal,
-      )
-      await writeOutcome(writer, outcome)
+        reveal: () => deps.embassy.reveal(session),
+        input: (key) => decryptAuthentic(fromBase64url(key ?? ''), token),
+        contentType: 'application/json',
+        stream,
+        ...(stream && { taker: frames.taker }),
+        signal: gone.signal,
+      })
+      writeOutcome(frames, outcome)
     } catch (error) {
-      await writeFailure(writer, toRpcError(error))
+      writeFailure(frames, toRpcError(error))
     } finally {
-      writer.end()
+      await frames.end()
     }
   })()
-  return new Response(
-    writer.readable(() => gone.abort(new SealedError('session.aborted', 'the client left'))),
-    {
-      headers: { 'content-type': RESPONSE_TYPE, [RPC_HEADERS.receiptId]: session },
-    },
+  return new Response(frames.readable, {
+    headers: { 'content-type': RESPONSE_TYPE, [RPC_HEADERS.receiptId]: session },
+  })
+}
+
+function writeOutcome(frames: FrameStream, outcome: Outcome): void {
+  if (outcome.kind === 'reading') {
+    writeAnswer(frames, 200, 'application/json', utf8(outcome.reading))
+    frames.write('final', canonicalBytes({ receipt: outcome.receipt }))
+    return
+  }
+  const { answer, receipt } = outcome
+  if (!frames.begun) writeAnswer(frames, answer.status, answer.contentType, answer.body)
+  frames.write('final', canonicalBytes({ output_digest: toHex(answer.sha256), receipt }))
+}
+
+/** After the head the failure is in the last frame: an answer that began is an error there, never a shorter one. */
+function writeFailure(frames: FrameStream, { error }: RpcError): void {
+  const { code, message, param, receipt } = error
+  const said = { code, message, ...(param !== undefined && { param }) }
+  const streamed = frames.begun
+  if (!streamed) writeAnswer(frames, 424, 'application/json', utf8(JSON.stringify({ error: said })))
+  frames.write(
+    'final',
+    canonicalBytes({
+      ...(streamed && { error: said }),
+      ...(receipt !== undefined && { receipt }),
+    }),
   )
 }
 
-async function writeOutcome(writer: FrameStream, outcome: Outcome): Promise<void> {
-  if (outcome.kind === 'reading') {
-    await writeAnswer(writer, 200, 'application/json', utf8(outcome.reading))
-    return writer.frame('final', canonicalBytes({ receipt: outcome.receipt }))
-  }
-  const { answer, receipt, sha256 } = outcome
-  await writeAnswer(writer, answer.status, answer.contentType, answer.body)
-  await writer.frame('final', canonicalBytes({ output_digest: toHex(sha256), receipt }))
-}
-
-async function writeFailure(writer: FrameStream, { error }: RpcError): Promise<void> {
-  const { receipt, session: _, ...rest } = error
-  await writeAnswer(writer, 424, 'application/json', utf8(JSON.stringify({ error: rest })))
-  await writer.frame('final', canonicalBytes(receipt === undefined ? {} : { receipt }))
-}
-
-async function writeAnswer(
-  writer: FrameStream,
+function writeAnswer(
+  frames: FrameStream,
   status: number,
   contentType: string,
   body: Uint8Array,
-): Promise<void> {
-  await writer.frame('head', canonicalBytes({ content_type: contentType, status }))
-  for (let at = 0; at < body.length; at += MAX_FRAME_PLAINTEXT)
-    await writer.frame('data', body.subarray(at, at + MAX_FRAME_PLAINTEXT))
+): void {
+  frames.write('head', canonicalBytes({ content_type: contentType, status }))
+  frames.data(body)
 }
 
-/** Frames in order, with a heartbeat whenever nothing else was sent for a while. */
+/** Frames in order, encrypted one after the other, with a heartbeat whenever nothing else was sent for a while. */
 class FrameStream {
+  readonly readable: ReadableStream<Uint8Array>
   readonly #writer: ResponseWriter
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
-  #ready: Promise<void> = Promise.resolve()
-  #ended = false
-  #drained: (() => void) | undefined
+  readonly #outgoing: Outgoing
   readonly #beat: NodeJS.Timeout
+  #ready: Promise<void> = Promise.resolve()
+  begun = false
 
-  constructor(writer: ResponseWriter) {
+  constructor(writer: ResponseWriter, gone: () => void) {
     this.#writer = writer
-    this.#beat = setInterval(() => void this.frame('beat', EMPTY), BEAT_MS)
+    this.#outgoing = new Outgoing(gone)
+    this.readable = this.#outgoing.readable
+    this.#outgoing.write(writer.serverRandom)
+    this.#beat = setInterval(() => {
+      if (this.#outgoing.drained) this.write('beat', EMPTY)
+    }, BEAT_MS)
   }
 
-  readable(onCancel: () => void): ReadableStream<Uint8Array> {
-    return new ReadableStream<Uint8Array>({
-      start: (controller) => {
-        this.#controller = controller
-        controller.enqueue(this.#writer.serverRandom)
-      },
-      pull: () => this.#drained?.(),
-      cancel: () => {
-        this.#stop()
-        onCancel()
-      },
-    })
+  /** Sends an answer's head and body as they come. */
+  readonly taker: Taker = ({ status, contentType }) => {
+    this.begun = true
+    this.write('head', canonicalBytes({ content_type: contentType, status }))
+    return (bytes) => this.data(bytes)
   }
 
-  /** Writes one frame after those before it; waits while the client does not read. */
-  frame(type: FrameType, plaintext: Uint8Array): Promise<void> {
-    this.#ready = this.#ready.then(async () => {
-      if (this.#ended) return
-      const bytes = await this.#writer.frame(type, plaintext)
-      if (this.#ended) return
-      this.#controller?.enqueue(bytes)
-      if ((this.#controller?.desiredSize ?? 1) <= 0 && type !== 'beat') await this.#reader()
-    })
-    return this.#ready
+  data(body: Uint8Array): void {
+    for (let at = 0; at < body.length; at += MAX_FRAME_PLAINTEXT)
+      this.write('data', body.subarray(at, at + MAX_FRAME_PLAINTEXT))
   }
 
-  /** Waits until the client reads on; one that does not for too long is cut off. */
-  #reader(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#stop()
-        this.#controller?.error(new SealedError('session.aborted', 'the client stopped reading'))
-      }, SLOW_READER_MS)
-      this.#drained = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
+  write(type: FrameType, plaintext: Uint8Array): void {
+    this.#ready = this.#ready.then(async () =>
+      this.#outgoing.write(await this.#writer.frame(type, plaintext)),
+    )
   }
 
-  end(): void {
-    if (this.#ended) return
-    this.#stop()
-    this.#controller?.close()
-  }
-
-  #stop(): void {
-    this.#ended = true
+  async end(): Promise<void> {
     clearInterval(this.#beat)
-    this.#drained?.()
+    await this.#ready
+    this.#outgoing.end()
   }
 }

@@ -1,16 +1,33 @@
 // Speaks HTTP to one replica: from a port in the range that the firewall lets through, with undici's timeouts off and
 // an end that is ours: the session's deadline, the output's bound, the client's leaving.
+import { createHash } from 'node:crypto'
 import { connect as tcpConnect } from 'node:net'
 import { type Revealed, SealedError } from '@sealed/protocol'
 import { errors, Pool } from 'undici'
 
 type Target = Extract<Revealed, { kind: 'replica' }>
 
-export interface WorkloadAnswer {
+export interface WorkloadHead {
   status: number
   contentType: string
-  body: Uint8Array
 }
+export interface WorkloadAnswer extends WorkloadHead {
+  /** Empty where its pieces were taken as they came. */
+  body: Uint8Array
+  bytes: number
+  /** Of all bytes that were read from the workload's socket. */
+  sha256: Uint8Array
+}
+
+export interface WorkloadRequest {
+  body: Uint8Array
+  contentType: string
+  /** What the caller wants to have: an event stream, or the answer whole. */
+  stream: boolean
+}
+
+/** Shown an answer's head; what it returns takes the body's pieces as they come. */
+export type Taker = (head: WorkloadHead) => ((bytes: Uint8Array) => void) | undefined
 
 const MAX_POOLS = 64
 
@@ -18,17 +35,20 @@ export class WorkloadClient {
   readonly #pools = new Map<string, Pool>()
   #nextPort = 0
 
-  /** One request; the whole answer. Throws `workload.failed`, `workload.timeout`, `workload.too_large`, or the signal's reason. */
+  /**
+   * One request; its answer, of which `taker` may have the body before it is whole. Throws `workload.failed`, `workload.timeout`,
+   * `workload.too_large`, or the signal's reason.
+   */
   async call(
     target: Target,
-    body: Uint8Array,
-    contentType: string,
+    request: WorkloadRequest,
     signal: AbortSignal,
+    taker?: Taker,
   ): Promise<WorkloadAnswer> {
     const deadline = AbortSignal.timeout(target.workload_ms)
     const either = AbortSignal.any([signal, deadline])
     try {
-      return await this.#call(target, body, contentType, either)
+      return await this.#call(target, request, either, taker)
     } catch (error) {
       if (error instanceof SealedError) throw error
       if (signal.aborted) throw signal.reason
@@ -47,16 +67,16 @@ export class WorkloadClient {
 
   async #call(
     target: Target,
-    body: Uint8Array,
-    contentType: string,
+    { body, contentType, stream }: WorkloadRequest,
     signal: AbortSignal,
+    taker: Taker | undefined,
   ): Promise<WorkloadAnswer> {
     const answer = await this.#pool(target).request({
       path: target.endpoint,
       method: 'POST',
       headers: {
         'content-type': contentType,
-        accept: 'application/json',
+        accept: stream ? 'text/event-stream' : 'application/json',
         'accept-encoding': 'identity',
       },
       body,
@@ -71,22 +91,31 @@ export class WorkloadClient {
         'the workload compressed its answer although it was asked not to',
       )
     }
-    const chunks: Buffer[] = []
-    let size = 0
+    const type = answer.headers['content-type']
+    const head: WorkloadHead = {
+      status: answer.statusCode,
+      contentType: typeof type === 'string' ? type.slice(0, 256) : 'application/octet-stream',
+    }
+    const take = taker?.(head)
+    const hash = createHash('sha256')
+    const kept: Buffer[] = []
+    let bytes = 0
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      size += chunk.length
-      if (size > target.output_bytes)
+      bytes += chunk.length
+      if (bytes > target.output_bytes)
         throw new SealedError(
           'workload.too_large',
           `the workload's answer is over ${target.output_bytes} bytes`,
         )
-      chunks.push(chunk)
+      hash.update(chunk)
+      if (take) take(chunk)
+      else kept.push(chunk)
     }
-    const type = answer.headers['content-type']
     return {
-      status: answer.statusCode,
-      contentType: typeof type === 'string' ? type.slice(0, 256) : 'application/octet-stream',
-      body: new Uint8Array(Buffer.concat(chunks, size)),
+      ...head,
+      body: new Uint8Array(Buffer.concat(kept)),
+      bytes,
+      sha256: new Uint8Array(hash.digest()),
     }
   }
 

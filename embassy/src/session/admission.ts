@@ -91,12 +91,6 @@ async function admitEnvelope(
       { param: 'issued_ms' },
     )
   const workload = lookUp(deps, header.workload, header.endpoint)
-  if (header.stream)
-    throw new SealedError(
-      'request.unsupported',
-      'streamed answers are not offered by this version: send stream false',
-      { param: 'stream' },
-    )
   checkExpect(header.expect, workload, deps)
   const instructionsDigest = sha256Hex(request.instructions)
   if (

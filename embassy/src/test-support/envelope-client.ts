@@ -16,6 +16,7 @@ import {
   readResponse,
   SealedError,
   sealRequest,
+  sha256,
   signInstructions,
   toHex,
   toRpcError,
@@ -155,12 +156,19 @@ export class EnvelopeClient {
 
   #workload(gone: AbortController): SessionDeps['workload'] {
     return {
-      call: async ({ address }, body, _, signal) => {
+      call: async ({ address }, { body }, signal) => {
         const { leave, vector } = JSON.parse(fromUtf8(body)) as Input
         if (leave) gone.abort(new SealedError('session.aborted', 'the client is gone'))
         signal.throwIfAborted()
         this.#world.handOver(address, vector!)
-        return { status: 200, contentType: 'application/json', body: utf8('{"answer":1}') }
+        const output = utf8('{"answer":1}')
+        return {
+          status: 200,
+          contentType: 'application/json',
+          body: output,
+          bytes: output.length,
+          sha256: await sha256(output),
+        }
       },
     }
   }

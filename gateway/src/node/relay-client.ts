@@ -1,14 +1,23 @@
 // The relay over its socket. The hard case is a relay that dies: where the request may have reached it, a key may have
 // been revealed, and the answer is one that no SDK takes as an invitation to send again.
+import type { Readable } from 'node:stream'
 import {
+  fromRpcError,
+  fromUtf8,
   MAX_RECEIPT_CHARS,
+  PLAIN_STREAM_TYPE,
+  type PlainFrame,
+  PlainFrameReader,
+  parseRpc,
+  parseStrict,
+  plainHeadSchema,
   RELAY_PATHS,
   RESPONSE_TYPE,
   RPC_ERROR_TYPE,
   RPC_HEADERS,
   SealedError,
 } from '@sealed/protocol'
-import type { PlainAnswer, RelayClient } from '../deps.ts'
+import type { PlainAnswer, PlainStream, RelayClient } from '../deps.ts'
 import { readRpcError } from './embassy-client.ts'
 import { readAll, type UnixAnswer, type UnixClient, UnixFailure } from './unix-client.ts'
 import { webStream } from './web-stream.ts'
@@ -33,7 +42,7 @@ export function relayClient(unix: UnixClient, outputBytes: number): RelayClient 
         throw await readRpcError(answer, signal)
       })
     },
-    async plain({ caller, workload, endpoint, body, contentType, nonce, signal }) {
+    async plain({ caller, workload, endpoint, body, contentType, nonce, stream, signal }) {
       return told(async () => {
         const answer = await unix.request({
           method: 'POST',
@@ -43,12 +52,14 @@ export function relayClient(unix: UnixClient, outputBytes: number): RelayClient 
             [RPC_HEADERS.workload]: workload,
             [RPC_HEADERS.endpoint]: endpoint,
             ...(nonce !== undefined && { [RPC_HEADERS.nonce]: nonce }),
+            ...(stream && { [RPC_HEADERS.stream]: 'true' }),
             'content-type': contentType,
           },
           body,
           signal,
         })
         if (isRelayError(answer)) throw await readRpcError(answer, signal)
+        if (isStream(answer)) return await readStream(answer.body)
         return readPlain(answer, await readAll(answer.body, outputBytes, signal))
       })
     },
@@ -56,8 +67,44 @@ export function relayClient(unix: UnixClient, outputBytes: number): RelayClient 
 }
 
 /** The type alone would let a workload speak as the relay; an answer that a workload wrote always has a receipt. */
-const isRelayError = (answer: UnixAnswer) =>
-  answer.header('content-type') === RPC_ERROR_TYPE && !answer.has(RPC_HEADERS.receipt)
+const isRelays = (answer: UnixAnswer, type: string) =>
+  answer.header('content-type') === type && !answer.has(RPC_HEADERS.receipt)
+const isRelayError = (answer: UnixAnswer) => isRelays(answer, RPC_ERROR_TYPE)
+const isStream = (answer: UnixAnswer) =>
+  answer.status === 200 && isRelays(answer, PLAIN_STREAM_TYPE)
+
+async function readStream(body: Readable): Promise<PlainStream> {
+  const frames = framesOf(body)
+  const first = await frames.next()
+  if (first.done || first.value.type !== 'head') throw cut()
+  const { content_type, salt, session } = parseRpc(
+    plainHeadSchema,
+    parseStrict(fromUtf8(first.value.bytes)),
+    'head of a stream',
+  )
+  return { contentType: content_type, receiptId: session, salt, pieces: piecesOf(frames) }
+}
+
+async function* piecesOf(frames: AsyncGenerator<PlainFrame, void, void>): PlainStream['pieces'] {
+  for await (const { type, bytes } of frames) {
+    if (type === 'data') yield { data: bytes }
+    else if (type === 'failed') throw fromRpcError(parseStrict(fromUtf8(bytes)))
+    else if (type === 'final') return yield { receipt: fromUtf8(bytes) }
+    else throw cut()
+  }
+  throw cut()
+}
+
+async function* framesOf(body: Readable): AsyncGenerator<PlainFrame, void, void> {
+  const reader = new PlainFrameReader()
+  for await (const chunk of body as AsyncIterable<Uint8Array>) yield* reader.push(chunk)
+}
+
+const cut = () =>
+  new SealedError(
+    'session.aborted',
+    'the relay broke off its answer; its receipt will say how it ended',
+  )
 
 function readPlain(answer: UnixAnswer, body: Uint8Array): PlainAnswer {
   const receiptId = answer.header(RPC_HEADERS.receiptId) ?? ''

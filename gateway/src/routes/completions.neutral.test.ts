@@ -85,7 +85,7 @@ describe('the plain door', () => {
     ['{"model":1}', 400, 'request.invalid', 'model'],
     ['{"model":"gpt-5"}', 404, 'workload.unknown', 'model'],
     ['{"model":"toString"}', 404, 'workload.unknown', 'model'],
-    [chat({ stream: true }), 400, 'request.unsupported', 'stream'],
+    [chat({ stream: 1 }), 400, 'request.invalid', 'stream'],
   ])('refuses %s with %i %s', async (body, status, code, param) => {
     const { app, calls } = fakeApp()
     const response = await app.request(PATH, post(body))

@@ -1,5 +1,6 @@
-// The plain door, buffered: OpenAI's chat and text completions. The body goes to the workload unchanged and its answer
-// comes back unchanged, with the receipt spliced in; nothing is sent before the answer's status is known.
+// The plain door: OpenAI's endpoints. The body goes to the workload unchanged and its answer comes back unchanged, with
+// the receipt spliced in. Nothing is sent before the answer's status is known, but to a client that asked for a stream
+// and has waited long: it is told by heartbeats that somebody is still there.
 import {
   type Bytes,
   fromBase64url,
@@ -10,8 +11,9 @@ import {
 } from '@sealed/protocol'
 import { type Context, Hono } from 'hono'
 import { readBody, requireType } from '../body.ts'
-import type { AppEnv, Deps, PlainAnswer } from '../deps.ts'
+import type { AppEnv, Deps, PlainAnswer, PlainStream } from '../deps.ts'
 import { AFTER_REVEAL, invitesRetry } from '../errors.ts'
+import { eventStream, HEARTBEAT_MS, soon } from '../event-stream.ts'
 import { findWorkload, type StatusCache } from '../workloads.ts'
 import { notAllowed } from './not-allowed.ts'
 
@@ -22,26 +24,30 @@ export const completions = (deps: Deps, status: StatusCache, endpoint: string) =
       requireType(c, 'application/json')
       const nonce = readNonce(c.req.header('sealed-nonce'))
       const body = await readBody(c, deps, deps.limits.bodyBytes, 'request.too_large')
-      const workload = findWorkload(await status.get(), readModel(body), endpoint)
+      const { model, stream } = readRequest(body)
+      const workload = findWorkload(await status.get(), model, endpoint)
       const { signal } = c.req.raw
       signal.throwIfAborted()
       c.set('sent', true)
-      const answer = await deps.relay.plain({
+      const pending = deps.relay.plain({
         caller: c.get('caller'),
         workload: workload.name,
         endpoint,
         body,
         contentType: 'application/json',
         ...(nonce !== undefined && { nonce }),
+        stream,
         signal,
       })
       if (nonce !== undefined) c.header('sealed-nonce', nonce)
-      return send(c, answer)
+      const answer = stream ? await soon(pending, HEARTBEAT_MS) : await pending
+      if (answer === undefined) return hold(c, deps, pending)
+      return 'pieces' in answer ? pass(c, deps, answer) : send(c, answer)
     })
     .all('/', notAllowed('POST'))
 
-/** Reads what the gateway must know of a body; throws `request.invalid` or `request.unsupported`. */
-function readModel(body: Uint8Array): string {
+/** Reads what the gateway must know of a body; throws `request.invalid`. */
+function readRequest(body: Uint8Array): { model: string; stream: boolean } {
   let request: unknown
   try {
     request = JSON.parse(fromUtf8(body))
@@ -53,13 +59,9 @@ function readModel(body: Uint8Array): string {
   const { model, stream } = request as Record<string, unknown>
   if (typeof model !== 'string')
     throw new SealedError('request.invalid', 'model must be a string', { param: 'model' })
-  if (stream === true)
-    throw new SealedError(
-      'request.unsupported',
-      'streaming is not served here yet; ask again without stream: true',
-      { param: 'stream' },
-    )
-  return model
+  if (stream !== undefined && stream !== null && typeof stream !== 'boolean')
+    throw new SealedError('request.invalid', 'stream must be true or false', { param: 'stream' })
+  return { model, stream: stream === true }
 }
 
 function readNonce(header: string | undefined): string | undefined {
@@ -71,6 +73,50 @@ function readNonce(header: string | undefined): string | undefined {
   if (length >= 16 && length <= 64) return header
   throw new SealedError('request.invalid', 'Sealed-Nonce must be base64url of 16 to 64 bytes', {
     param: 'sealed-nonce',
+  })
+}
+
+/** Passes an event stream on as it comes. */
+function pass(c: Context<AppEnv>, deps: Deps, answer: PlainStream): Response {
+  c.header('sealed-receipt-id', answer.receiptId)
+  c.header('sealed-salt', answer.salt)
+  return streamed(c, deps, Promise.resolve(answer.pieces))
+}
+
+/** Keeps a client that waits long for the head of its stream. */
+function hold(
+  c: Context<AppEnv>,
+  deps: Deps,
+  pending: Promise<PlainAnswer | PlainStream>,
+): Response {
+  const pieces = pending.then((answer) => {
+    if ('pieces' in answer) return answer.pieces
+    throw new SessionFailure(
+      'workload.failed',
+      `the workload answered ${answer.status} and no event stream: ask again without stream for what it says`,
+      { receipt: answer.receipt },
+    )
+  })
+  return streamed(c, deps, pieces)
+}
+
+function streamed(
+  c: Context<AppEnv>,
+  deps: Deps,
+  pieces: Promise<PlainStream['pieces']>,
+): Response {
+  const { cutOff } = deps
+  const idOnly = prefersId(c.req.header('prefer'))
+  if (idOnly) c.header('preference-applied', 'receipt=id')
+  const body = eventStream(pieces, {
+    idOnly,
+    ended: c.get('holdSlot')(),
+    cut: cutOff && (() => cutOff(c)),
+  })
+  return c.body(body, 200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
   })
 }
 
