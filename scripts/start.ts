@@ -4,13 +4,14 @@ import { REPOSITORY } from './instance/paths.ts'
 import { up } from './up.ts'
 
 const PORT = Number(process.env.PORT ?? 8080)
+const ADMIN_PORT = Number(process.env.ADMIN_PORT ?? 9464)
 /** Asks for API keys, those that `sealed key` makes; without it whoever reaches the loopback may call. */
 const KEYS = process.env.API_KEYS ? { apiKeys: [] } : {}
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
 const instance = await up(
   join(REPOSITORY, '.sealed', 'default'),
-  { workload: 'reference', port: PORT, ...KEYS },
+  { workload: 'reference', port: PORT, adminPort: ADMIN_PORT, ...KEYS },
   say,
 ).catch((error: Error) => {
   process.stderr.write(`it does not start: ${error.message}\n`)

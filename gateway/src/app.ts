@@ -7,6 +7,7 @@ import { answerError } from './errors.ts'
 import { apiKey } from './middleware/api-key.ts'
 import { cors } from './middleware/cors.ts'
 import { Rates, rate } from './middleware/rate.ts'
+import { record } from './middleware/record.ts'
 import { requestId } from './middleware/request-id.ts'
 import { Slots, slot } from './middleware/slots.ts'
 import { attestation } from './routes/attestation.ts'
@@ -16,6 +17,7 @@ import { log } from './routes/log.ts'
 import { models } from './routes/models.ts'
 import { receipts } from './routes/receipts.ts'
 import { sealed } from './routes/sealed.ts'
+import { status as overview } from './routes/status.ts'
 import { StatusCache } from './workloads.ts'
 
 /** Where OpenAI's clients ask; what a workload serves of it is in its file. */
@@ -30,19 +32,21 @@ const PLAIN_ENDPOINTS = [
 export function createApp(deps: Deps): Hono<AppEnv> {
   const clock = deps.clock ?? Date.now
   const status = new StatusCache(deps.embassy, clock)
-  const bounded = slot(new Slots(deps.limits))
+  const bounded = slot(deps.slots ?? new Slots(deps.limits))
   const keyed = apiKey(deps.apiKeys)
   const rated = rate(new Rates(clock), deps.limits.requestsPerMinute)
   const app = new Hono<AppEnv>()
-  app.use(requestId, cors(deps.corsOrigins ?? []))
+  app.use(record(deps), requestId, cors(deps.corsOrigins ?? []))
   for (const path of ['/v1/sealed', '/v1/models', ...PLAIN_ENDPOINTS])
     app.use(path, keyed, rated, bounded)
-  for (const path of ['/v1/attestation/*', '/v1/receipts/*', '/log/*']) app.use(path, bounded)
+  for (const path of ['/v1/attestation/*', '/v1/receipts/*', '/v1/status', '/log/*'])
+    app.use(path, bounded)
   app.route('/v1/sealed', sealed(deps, clock))
   for (const path of PLAIN_ENDPOINTS) app.route(path, completions(deps, status, path))
   app.route('/v1/models', models(status))
   app.route('/v1/attestation', attestation(deps.embassy))
   app.route('/v1/receipts', receipts(deps.embassy))
+  app.route('/v1/status', overview(deps.embassy))
   app.route('/log', log(deps.embassy))
   app.route('/health', health(status))
   app.notFound((c) =>

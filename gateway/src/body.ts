@@ -27,6 +27,7 @@ export async function readBody(
   try {
     for await (const part of (deps.bodyOf ?? webBody)(c) ?? []) {
       length += part.length
+      c.set('bodyBytes', length)
       if (length > max) throw tooLarge()
       parts.push(part)
     }

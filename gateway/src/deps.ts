@@ -1,7 +1,8 @@
 // What the app needs from its surroundings, as small interfaces: a door per runtime brings them. None of them hands the
 // gateway a key, and none lets it read an envelope.
-import type { Status } from '@sealed/protocol'
+import type { Code, Overview, Status } from '@sealed/protocol'
 import type { Context } from 'hono'
+import type { Slots } from './middleware/slots.ts'
 
 /** The embassy's public side. Every call throws a `SealedError`; `embassy.unavailable` when nothing answers. */
 export interface EmbassyClient {
@@ -19,6 +20,8 @@ export interface EmbassyClient {
    */
   log(origin: string, resource: string, signal: AbortSignal): Promise<Uint8Array | undefined>
   status(): Promise<Status>
+  /** For people; asked for each time. */
+  overview(signal: AbortSignal): Promise<Overview>
 }
 
 export interface PlainCall {
@@ -109,6 +112,8 @@ export interface Deps {
    */
   apiKeys?: () => readonly ApiKey[]
   limits: GatewayLimits
+  /** Given where somebody else looks at how many are used. */
+  slots?: Slots
   /** Origins of web pages that may call; none by default. */
   corsOrigins?: readonly string[]
   /** Milliseconds since 1970. */
@@ -119,6 +124,36 @@ export interface Deps {
   cutOff?: (c: Context) => void
   /** Told of failures that nobody foresaw; must not write the error's message anywhere, it may quote a body. */
   report?: (error: unknown, requestId: string) => void
+  /** Told of each request, after its answer. */
+  record?: (request: RequestRecord) => void
+  /** Calls `done` when the answer has left, where a runtime can tell. */
+  whenSent?: (c: Context, done: (sent: Sent) => void) => void
+}
+
+/** What is known of an answer once it has left. */
+export interface Sent {
+  status: number
+  /** Of its body. */
+  bytesOut: number
+  /** False when the connection ended first. */
+  isWhole: boolean
+  /** The session's id, where there was one. */
+  session?: string
+}
+
+/** One request, for log and metrics. Holds nothing of its contents. */
+export interface RequestRecord extends Sent {
+  requestId: string
+  traceId?: string
+  parentId?: string
+  method: string
+  /** Pattern of the route that answered, of a fixed set. */
+  route: string
+  code?: Code
+  /** Name of the API key. */
+  caller?: string
+  bytesIn: number
+  ms: number
 }
 
 /** What middleware leaves for routes. */
@@ -128,6 +163,10 @@ export interface AppEnv {
     caller: string
     /** Where keys are asked for. */
     apiKey: ApiKey | undefined
+    /** Of the error that was answered. */
+    code: Code | undefined
+    /** How much of a body was read. */
+    bodyBytes: number | undefined
     /** Set once the relay may have the request: from then on a failure may come after a reveal. */
     sent: boolean
     /** Keeps the caller's slot until the returned function is called. */

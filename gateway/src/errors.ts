@@ -141,6 +141,7 @@ export function answerError(c: Context<AppEnv>, thrown: unknown): Response {
       : new SealedError('internal.error', 'an unexpected failure of the gateway; see its log')
   const status = statusOf(error, c.get('sent') ?? false)
   const failure = error instanceof SessionFailure ? error : undefined
+  c.set('code', error.code)
   c.header('cache-control', 'no-store')
   if (error instanceof Refusal)
     for (const [name, value] of Object.entries(error.headers)) c.header(name, value)

@@ -93,6 +93,8 @@ export const deploymentSchema = v.strictObject({
   api_keys: v.exactOptional(absolutePath),
   authorities: v.array(v.strictObject({ id: hex(16), name, public_key: base64url(32) })),
   gateway: v.strictObject({
+    /** Of metrics and health, on loopback. */
+    admin_port: v.optional(integer(0, 65535), 9464),
     /** Web pages that may call from a browser; none by default. */
     cors_origins: v.exactOptional(v.pipe(v.array(webOrigin), v.maxLength(64))),
     /** How long requests under way may still take when the gateway is stopped. */

@@ -29,6 +29,7 @@ export interface InstanceOptions {
   workload: 'reference' | 'noop' | 'hostile'
   replicas?: number
   port?: number
+  adminPort?: number
   authorities?: Authority[]
   /** Keys that are asked for, in a file that is written once and then left to `sealed key`. */
   apiKeys?: ApiKey[]
@@ -74,6 +75,7 @@ export async function writeFiles(
     ...(options.apiKeys && { api_keys: paths.keys }),
     authorities,
     gateway: {
+      admin_port: options.adminPort ?? 0,
       host: '127.0.0.1',
       port: options.port ?? 0,
       tls:

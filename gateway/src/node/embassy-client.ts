@@ -5,6 +5,7 @@ import {
   fromUtf8,
   MAX_NOTE_CHARS,
   MAX_PROOF_CHARS,
+  overviewSchema,
   SealedError,
   statusSchema,
 } from '@sealed/protocol'
@@ -57,6 +58,10 @@ export function embassyClient(unix: UnixClient): EmbassyClient {
     async status() {
       const body = JSON.parse(fromUtf8(await getSome('/status', MAX_JSON)))
       return check(statusSchema, body, 'status', 'internal.error')
+    },
+    async overview(signal) {
+      const body = JSON.parse(fromUtf8(await getSome('/overview', MAX_JSON, signal)))
+      return check(overviewSchema, body, 'overview', 'internal.error')
     },
   }
 }

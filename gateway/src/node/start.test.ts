@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { request } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -36,7 +37,7 @@ afterEach(async () => {
 const deployment = (gateway: object, api_keys?: string) => ({
   ...(api_keys !== undefined && { api_keys }),
   authorities: [],
-  gateway: { host: '127.0.0.1', port: 0, tls: { mode: 'off' }, ...gateway },
+  gateway: { host: '127.0.0.1', port: 0, tls: { mode: 'off' }, admin_port: 0, ...gateway },
   id: 'abcd',
   metering: 'optional',
   pause: { archive: 'pause.tar', image: DIGEST },
@@ -102,6 +103,86 @@ describe('the gateway’s process', () => {
     expect(await exited).toEqual([0, null])
     expect(output.err).toBe('')
     await new Promise((resolve) => embassy.close(resolve))
+  })
+
+  it('shows its operator metrics on loopback, and a line for each request', async () => {
+    await mkdir(join(directory, 'embassy'))
+    let embassyUp = true
+    const embassy = createServer((incoming, response) => {
+      if (incoming.url === '/metrics' && embassyUp) response.end('sealed_step_total 5\n')
+      else if (incoming.url === '/metrics') response.writeHead(500).end('no')
+      else response.end(JSON.stringify(STATUS))
+    })
+    embassy.listen(join(directory, 'embassy/gateway.sock'))
+    await once(embassy, 'listening')
+    await chmod(join(directory, 'embassy/gateway.sock'), 0o666)
+    const path = await writeKeys({ ...(await keyEntry('sk-a', 'alice')), created_ms: 1 })
+    const { child, exited, firstLine, output } = await launch('node.ts', deployment({}, path))
+    const url = /(http:\S+)/.exec(await firstLine)![1]!
+    const admin = (await readFile(join(directory, 'gateway/admin'), 'utf8')).trim()
+    expect(admin).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+    const get = async (from: string, headers: Record<string, string> = {}) => {
+      const answer = await fetch(from, { headers })
+      return { status: answer.status, text: await answer.text() }
+    }
+    const ids = {
+      'x-request-id': 'my-id',
+      traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+    }
+    await get(`${url}/v1/models`, { authorization: 'Bearer sk-a', ...ids })
+    await get(`${url}/v1/models`, { authorization: 'Bearer sk-secret' })
+    await get(`${url}/health/live`)
+    const { text } = await get(`${admin}/metrics`)
+    expect(text).toContain('sealed_gateway_requests_total{route="/v1/models",status="200"} 1')
+    expect(text).toContain('sealed_gateway_requests_total{route="/v1/models",status="401"} 1')
+    expect(text).toContain('sealed_gateway_errors_total{code="request.unauthorized"} 1')
+    expect(text).toContain('sealed_gateway_request_seconds_count{route="/v1/models"} 2')
+    expect(text).toContain('sealed_gateway_requests_in_flight 0')
+    expect(text).toMatch(/^sealed_gateway_process_resident_memory_bytes \d+$/m)
+    expect(text).toMatch(/^sealed_embassy_up 1\nsealed_step_total 5\n$/m)
+    embassyUp = false
+    expect((await get(`${admin}/metrics`)).text).toMatch(/sealed_embassy_up 0\n$/)
+    for (const health of ['live', 'ready'])
+      expect((await get(`${admin}/health/${health}`)).status).toBe(200)
+    expect((await get(`${admin}/v1/models`)).status).toBe(404)
+    expect((await get(`${url}/metrics`)).status).toBe(404)
+    child.kill('SIGTERM')
+    expect(await exited).toEqual([0, null])
+    const lines = output.err
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines.map(({ route }) => route)).toEqual(['/v1/models', '/v1/models', 'none'])
+    expect(lines[0]).toEqual({
+      level: 30,
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      process: 'gateway',
+      message: 'request',
+      request_id: 'my-id',
+      trace_id: 'a'.repeat(32),
+      parent_id: 'b'.repeat(16),
+      method: 'GET',
+      route: '/v1/models',
+      status: 200,
+      caller: 'alice',
+      bytes_in: 0,
+      bytes_out: expect.any(Number),
+      ms: expect.any(Number),
+    })
+    expect(lines[1]).toMatchObject({ status: 401, code: 'request.unauthorized' })
+    expect(output.err).not.toMatch(/sk-|secret/)
+    await new Promise((resolve) => embassy.close(resolve))
+  })
+
+  it('does not start where somebody has its operator’s port', async () => {
+    const other = createServer()
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const { exited, output } = await launch('node.ts', deployment({ admin_port: port }))
+    expect(await exited).toEqual([1, null])
+    expect(output.err).toMatch(/^gateway: config\.invalid: .*admin_port/)
+    await new Promise((resolve) => other.close(resolve))
   })
 
   it('admits by a file of keys that it reads again, also where its user may not go', async () => {

@@ -3,17 +3,21 @@
 import { readFile } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
-import { type Deployment, SealedError } from '@sealed/protocol'
+import { type Deployment, fromUtf8, SealedError } from '@sealed/protocol'
 import { createApp } from '../app.ts'
+import { Slots } from '../middleware/slots.ts'
+import { startAdmin } from './admin.ts'
 import { embassyClient } from './embassy-client.ts'
 import { KeyFile } from './key-file.ts'
 import { loadHttpClient } from './load-http-client.ts'
+import { observer } from './observe.ts'
 import { ownDirectory, writeWhole } from './own-directory.ts'
 import { dropPrivileges } from './privileges.ts'
 import { relayClient } from './relay-client.ts'
+import { whenSent } from './sent.ts'
 import { cutOff, incomingBody, type ServerLimits, startServer } from './server.ts'
 import { gatewayLimits, refuseOpenDoor } from './settings.ts'
-import { UnixClient } from './unix-client.ts'
+import { readAll, UnixClient } from './unix-client.ts'
 
 export interface RunningGateway {
   url: string
@@ -34,33 +38,36 @@ export const gatewayPaths = (runtimeDir: string) => ({
 /** Starts listening; throws `config.invalid` for a deployment that must not be served. */
 export async function startGateway(
   deployment: Deployment,
-  options: {
-    report?: (error: unknown, requestId: string) => void
-    /** Told when the file of API keys cannot be read any more, in words for its operator. */
-    keysFault?: (reason: string) => void
-    server?: Partial<ServerLimits>
-  } = {},
+  options: { server?: Partial<ServerLimits> } = {},
 ): Promise<RunningGateway> {
   const { host, port } = deployment.gateway
   refuseOpenDoor(deployment, host)
   const paths = gatewayPaths(deployment.runtime_dir)
   const directory = await ownDirectory(deployment.runtime_dir, 'gateway', 0o755)
   const tls = await readTls(deployment)
+  const limits = gatewayLimits(deployment)
+  const slots = new Slots(limits)
+  const seen = observer(() => slots.used)
   const keys =
     deployment.api_keys === undefined
       ? undefined
-      : await KeyFile.open(deployment.api_keys, options.keysFault)
+      : await KeyFile.open(deployment.api_keys, (reason) =>
+          seen.warn('API keys cannot be read', { reason }),
+        )
   const embassy = new UnixClient(paths.embassy)
   const relay = new UnixClient(paths.relay)
   const app = createApp({
     embassy: embassyClient(embassy),
     relay: relayClient(relay, deployment.limits.output_bytes),
     ...(keys && { apiKeys: () => keys.current() }),
-    limits: gatewayLimits(deployment),
+    limits,
+    slots,
     corsOrigins: deployment.gateway.cors_origins ?? [],
     bodyOf: incomingBody,
     cutOff,
-    ...(options.report && { report: options.report }),
+    record: seen.record,
+    report: seen.report,
+    whenSent,
   })
   const server = await startServer({
     fetch: (request, env) => app.fetch(request, env),
@@ -69,8 +76,23 @@ export async function startGateway(
     ...(tls && { tls }),
     ...(options.server && { limits: options.server }),
   })
+  const admin = await startAdmin({
+    port: deployment.gateway.admin_port,
+    registry: seen.registry,
+    embassyMetrics: () => metricsOf(embassy),
+    health: (request, env) => app.fetch(request, env),
+  }).catch(async (error: Error) => {
+    await server.close(0)
+    throw new SealedError(
+      'config.invalid',
+      `cannot listen on gateway.admin_port ${deployment.gateway.admin_port}: ${error.message}`,
+      { param: 'gateway.admin_port', cause: error },
+    )
+  })
   const close = async (graceMs: number) => {
     await server.close(graceMs)
+    await admin.close()
+    seen.flush()
     await keys?.stop()
     await Promise.all([embassy.close(), relay.close()])
   }
@@ -81,12 +103,24 @@ export async function startGateway(
     await keys?.start()
     const shown = isIPv6(host) ? `[${host}]` : host
     const url = `${tls ? 'https' : 'http'}://${shown}:${server.address.port}`
+    await writeWhole(join(directory, 'admin'), `http://127.0.0.1:${admin.port}\n`, 0o644)
     await writeWhole(join(directory, 'url'), `${url}\n`, 0o644)
     return { url, close, readKeys: async () => keys?.look() }
   } catch (error) {
     await close(0)
     throw error
   }
+}
+
+const MAX_METRICS = 1024 * 1024
+const METRICS_MS = 2_000
+
+async function metricsOf(embassy: UnixClient): Promise<string> {
+  const signal = AbortSignal.timeout(METRICS_MS)
+  const answer = await embassy.request({ method: 'GET', path: '/metrics', signal })
+  const body = await readAll(answer.body, MAX_METRICS, signal)
+  if (answer.status !== 200) throw new Error(`the embassy answered ${answer.status}`)
+  return fromUtf8(body)
 }
 
 async function readTls({ gateway, runtime_dir }: Deployment) {

@@ -2,6 +2,7 @@
 // its id.
 import { SealedError } from '@sealed/protocol'
 import { Hono } from 'hono'
+import { accepts } from '../accept.ts'
 import type { AppEnv, EmbassyClient } from '../deps.ts'
 import { notAllowed } from './not-allowed.ts'
 
@@ -18,7 +19,9 @@ export const receipts = (embassy: EmbassyClient) =>
       if (receipt === undefined) throw noReceipt()
       c.header('cache-control', 'private, max-age=31536000, immutable')
       c.header('vary', 'accept')
-      return wantsJson(c.req.header('accept')) ? c.json({ receipt }) : c.text(receipt)
+      return accepts(c.req.header('accept'), 'application/json')
+        ? c.json({ receipt })
+        : c.text(receipt)
     })
     .all('/:id', notAllowed('GET'))
     .get('/:id/proof', async (c) => {
@@ -29,9 +32,3 @@ export const receipts = (embassy: EmbassyClient) =>
       return c.text(proof)
     })
     .all('/:id/proof', notAllowed('GET'))
-
-/** True when JSON is asked for by name. */
-const wantsJson = (accept = '') =>
-  accept
-    .split(',')
-    .some((range) => range.split(';')[0]!.trim().toLowerCase() === 'application/json')

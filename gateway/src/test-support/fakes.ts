@@ -3,6 +3,7 @@
 import {
   encodeReceipt,
   importTransportKey,
+  type Overview,
   type SealedRequest,
   type Status,
   sealRequest,
@@ -33,6 +34,26 @@ export const STATUS: Status = {
       models: ['other-1'],
       endpoints: ['/v1/chat/completions', '/v1/completions'],
       replicas_ready: 0,
+    },
+  ],
+}
+
+export const OVERVIEW: Overview = {
+  attestation: { document: DIGEST, evidence: ['tpm', 'event-log'] },
+  checkpoint: { origin: 'sealed/0123456789abcdef', size: 42, utc_ms: NOW },
+  metering: 'required',
+  ready: true,
+  reason: '',
+  workloads: [
+    {
+      endpoints: ['/v1/chat/completions'],
+      models: ['demo-small', 'demo-large'],
+      name: 'demo',
+      replicas: 2,
+      replicas_idle: 0,
+      replicas_ready: 1,
+      seal_policy: 'request',
+      waiting: 3,
     },
   ],
 }
@@ -70,6 +91,7 @@ export function fakeApp(parts: Parts = {}) {
       proof: async (id) => (id === ID ? 'c2sp.org/tlog-proof@v1\n' : undefined),
       log: async (origin, resource) => utf8(`${origin} ${resource}`),
       status: async () => STATUS,
+      overview: async () => OVERVIEW,
       ...parts.embassy,
     },
     relay: {

@@ -14,9 +14,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { RESPONSE_TYPE } from '@sealed/protocol'
 import { createApp } from '../app.ts'
-import type { GatewayLimits } from '../deps.ts'
+import type { GatewayLimits, RequestRecord } from '../deps.ts'
 import { embassyClient } from '../node/embassy-client.ts'
 import { relayClient } from '../node/relay-client.ts'
+import { whenSent } from '../node/sent.ts'
 import { cutOff, incomingBody, type ServerLimits, startServer } from '../node/server.ts'
 import { UnixClient } from '../node/unix-client.ts'
 import { ID, STATUS } from './fakes.ts'
@@ -27,6 +28,8 @@ export interface World {
   embassy: Server
   /** What the app reported as unforeseen. */
   reported: unknown[]
+  /** Of each request, once its answer has left. */
+  records: RequestRecord[]
   stop(): Promise<void>
   /** Stops the gateway alone. */
   closeGateway(graceMs: number): Promise<void>
@@ -47,6 +50,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const embassy = await listen(at('embassy'), options.embassy ?? answerStatus)
   const clients = [new UnixClient(at('embassy')), new UnixClient(at('relay'))] as const
   const reported: unknown[] = []
+  const records: RequestRecord[] = []
   const app = createApp({
     embassy: embassyClient(clients[0]),
     relay: relayClient(clients[1], 1024 * 1024),
@@ -60,6 +64,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     bodyOf: incomingBody,
     cutOff,
     report: (error) => reported.push(error),
+    record: (one) => records.push(one),
+    whenSent,
   })
   const server = await startServer({
     fetch: (request, env) => app.fetch(request, env),
@@ -72,6 +78,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     relay,
     embassy,
     reported,
+    records,
     closeGateway: (graceMs) => server.close(graceMs),
     async stop() {
       await server.close(0)
