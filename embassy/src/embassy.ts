@@ -8,13 +8,12 @@ import {
   type Deployment,
   fromBase64url,
   SealedError,
-  type Status,
 } from '@sealed/protocol'
 import { Challenges } from './attestation/challenges.ts'
 import { readEventLog } from './attestation/event-log.ts'
 import { ConfigfsTsm } from './attestation/tee.ts'
 import { attest, type BootDeps, startBoot } from './boot.ts'
-import { type LoadedWorkload, loadWorkloads, measuredConfiguration } from './configuration.ts'
+import { loadWorkloads, measuredConfiguration } from './configuration.ts'
 import { createContainers } from './containers/index.ts'
 import { issueCertificate, spkiDigest } from './keys/certificate.ts'
 import { KeyDirectory } from './keys/key-files.ts'
@@ -22,6 +21,8 @@ import { FileFlag } from './ledger/flag.ts'
 import { Ledger } from './ledger/ledger.ts'
 import { Witnesses } from './ledger/witnesses.ts'
 import type { Log } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { overviewOf, statesOf, statusOf } from './overview.ts'
 import { RelaySupervisor } from './relay/supervisor.ts'
 import { mountActivations, unmountBelow } from './replicas/activations-mount.ts'
 import { Fleet } from './replicas/fleet.ts'
@@ -35,6 +36,7 @@ import { FreeDisk } from './store/free-disk.ts'
 import { Retention } from './store/retention.ts'
 import { Store } from './store/store.ts'
 import { openTpm } from './tpm/index.ts'
+import { UsageCounter } from './usage.ts'
 
 export const GATEWAY_GID = 64101
 export const RELAY_UID = 64103
@@ -79,7 +81,11 @@ async function start(
     await mkdir(join(runtime, directory), { recursive: true, mode: 0o711 })
   await mkdir(state, { recursive: true, mode: 0o700 })
 
-  const tpm = await openTpm(deployment.tpm.path)
+  const fleets = new Map<string, Fleet>()
+  const states = () => statesOf(workloads, fleets)
+  const metrics = createMetrics({ workloads: states, ready: () => status().ready })
+  const { steps } = metrics
+  const tpm = metrics.measured(await openTpm(deployment.tpm.path))
   cleanup.push(() => tpm.close())
   const bootDeps: BootDeps = {
     tpm,
@@ -117,6 +123,10 @@ async function start(
     })
   await keep()
 
+  const days = deployment.retention_days
+  const usage = new UsageCounter({ store, days, log })
+  usage.start()
+  cleanup.push(() => usage.stop())
   const { origin } = boot.boot
   const witnesses = new Witnesses({ store, origin, witnesses: deployment.witnesses ?? [], log })
   cleanup.push(() => witnesses.stop())
@@ -128,6 +138,8 @@ async function start(
     boot: boot.boot,
     begun: new FileFlag(join(runtime, 'keys', 'log.begun')),
     restored: new FileFlag(join(state, RESTORED_FILE)),
+    steps,
+    onEnded: (closing) => usage.ended(closing),
     onCheckpoint: () => witnesses.notify(),
     onFatal: (error) => fatal(error.code, error.message),
   })
@@ -153,7 +165,6 @@ async function start(
   const activationsRoot = join(runtime, 'activations')
   cleanup.push(() => unmountBelow(activationsRoot))
 
-  const fleets = new Map<string, Fleet>()
   const sessions = new Sessions({
     workloads: new Map(workloads.map((workload) => [workload.config.name, workload])),
     authorities,
@@ -167,13 +178,14 @@ async function start(
     limits: deployment.limits,
     disk,
     document: () => attested.digest,
+    steps,
     log,
   })
   const recovered = await sessions.recover()
   if (recovered > 0) log('sessions of an earlier life closed', { recovered })
 
   const relaySocket = join(runtime, 'embassy', 'relay.sock')
-  const relayServer = await listen(relayApp(sessions), relaySocket, RELAY_UID)
+  const relayServer = await listen(relayApp(sessions, steps), relaySocket, RELAY_UID)
   cleanup.push(() => relayServer.close())
   const relay = new RelaySupervisor({
     embassySocket: relaySocket,
@@ -217,6 +229,7 @@ async function start(
       recoverSeal,
       ready: (link) => relay.reach(link),
       onLost: (replica, reason) => sessions.abortReplica(replica, reason),
+      steps,
       log,
     })
     firstIndex += workload.replicas
@@ -237,7 +250,6 @@ async function start(
     await keep()
     log('transport key rotated', { document: attested.digest })
   }, 60_000)
-  const days = deployment.retention_days
   const retention = new Retention({ store, days, document: () => attested.digest, log })
   retention.start()
   cleanup.push(() => retention.stop())
@@ -259,33 +271,23 @@ async function start(
     store,
     ledger,
     status,
+    overview: (note) =>
+      overviewOf({
+        status: status(),
+        workloads,
+        states: states(),
+        metering: deployment.metering,
+        attested,
+        note,
+      }),
+    metrics: metrics.text,
     origin,
   })
-  const admin = adminApp({ store, ledger, disk, state, database })
+  const admin = adminApp({ store, ledger, disk, usage, state, database })
   const adminServer = await listen(admin, join(runtime, 'embassy', 'admin.sock'))
   cleanup.push(() => adminServer.close())
   const gatewayServer = await listen(app, join(runtime, 'embassy', 'gateway.sock'), GATEWAY_GID)
   cleanup.push(() => gatewayServer.close())
-}
-
-function statusOf(
-  workloads: readonly LoadedWorkload[],
-  fleets: ReadonlyMap<string, Fleet>,
-  of: readonly string[],
-): Status {
-  const rows = workloads.map(({ config }) => ({
-    endpoints: config.endpoints,
-    models: config.models,
-    name: config.name,
-    replicas_ready: fleets.get(config.name)?.ready ?? 0,
-  }))
-  const down = rows.filter(({ replicas_ready }) => replicas_ready === 0).map(({ name }) => name)
-  const faults = [...of, ...(down.length === 0 ? [] : [`no replica of ${down.join(', ')}`])]
-  return {
-    ready: faults.length === 0,
-    reason: faults.join('; '),
-    workloads: rows,
-  }
 }
 
 async function loadAuthorities(deployment: Deployment): Promise<Map<string, Uint8Array>> {

@@ -94,6 +94,8 @@ export const openSchema = v.variant('door', [
     caller: text(64),
     door: v.literal('envelope'),
     header: base64url(4096),
+    /** Length of the input token, for usage. */
+    input_bytes: v.exactOptional(integer()),
     /** SHA-256 of the input token that the relay holds. */
     input_digest: digest,
     instructions: text(8192),
@@ -103,6 +105,8 @@ export const openSchema = v.variant('door', [
     caller: text(64),
     door: v.literal('plain'),
     endpoint: text(64),
+    /** Length of the body, for usage. */
+    input_bytes: v.exactOptional(integer()),
     /** SHA-256 of the body. */
     input_sha256: digest,
     nonce: v.exactOptional(base64url(64)),

@@ -14,6 +14,7 @@ import { readCommand } from './commands/read.ts'
 import { replayCommand } from './commands/replay.ts'
 import { restoreCommand } from './commands/restore.ts'
 import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
+import { usageCommand } from './commands/usage.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { FORMATS } from './format.ts'
 import type { Io } from './io.ts'
@@ -139,6 +140,13 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
   deployment(key.command('revoke <name>'))
     .description('refuse a key from now on; a running gateway notices by itself')
     .action(run(keyRevokeCommand))
+  withJson(program.command('usage'))
+    .description('what each API key has used, by UTC day; for root on the embassy’s machine')
+    .option('--csv', 'for a spreadsheet or an invoice')
+    .option('--since <day>', 'from this day on, as in 2026-11-27')
+    .option('--until <day>', 'up to this day')
+    .addOption(socket())
+    .action(run(usageCommand))
   return program
 }
 
@@ -171,7 +179,10 @@ const gateway = (command: Command) =>
 const admin = (command: Command) =>
   withJson(command)
     .requiredOption('--out <file>', 'a new file, readable by its owner alone')
-    .option('--socket <path>', 'admin.sock of the embassy (else that of the only one here)')
+    .addOption(socket())
+
+const socket = () =>
+  new Option('--socket <path>', 'admin.sock of the embassy (else that of the only one here)')
 
 const door = (command: Command) =>
   gateway(command)

@@ -4,6 +4,7 @@
 // Order (SPEC.md, "Checkpoint"): intent on disk, NV chain, NV counter, signature, quote, answer. No key is revealed
 // before its session's opening is in the chain: no restored disk can undo a use.
 import {
+  type AbortReason,
   type Code,
   encodeReceiptOf,
   equal,
@@ -18,6 +19,7 @@ import {
   utf8,
 } from '@sealed/protocol'
 import type { LedgerKey } from '../keys/ledger-key.ts'
+import { type Steps, UNMEASURED } from '../steps.ts'
 import type { Boot, Closing, Kept, Opening, RestoredStart, Stepped } from '../store/step.ts'
 import type { Store } from '../store/store.ts'
 import type { Tpm } from '../tpm/index.ts'
@@ -59,6 +61,9 @@ export interface LedgerDeps {
   begun: Flag
   /** Set where the database is a backup that was restored. */
   restored: Flag
+  steps?: Steps
+  /** Called for each session whose leaf is on disk; must not throw, and is not waited for. */
+  onEnded?: (closing: Closing) => void
   /** Called after each checkpoint; must not throw, and is not waited for. */
   onCheckpoint?: () => void
   /** Called when nothing may be served any more: the state or the boot is not what it was. */
@@ -71,6 +76,7 @@ const KEEP_MS = 50
 
 export class Ledger {
   readonly #deps: LedgerDeps
+  readonly #steps: Steps
   #begins: Begin[] = []
   #ends: End[] = []
   #working = false
@@ -88,6 +94,7 @@ export class Ledger {
 
   constructor(deps: LedgerDeps) {
     this.#deps = deps
+    this.#steps = deps.steps ?? UNMEASURED
   }
 
   /**
@@ -113,17 +120,21 @@ export class Ledger {
 
   /** Begins one session: resolves when its opening is on disk and in the TPM's chain. */
   open(opening: Opening): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#begins.push({ opening, resolve, reject })
-      void this.#work()
+    return this.#steps.time('opening', () => {
+      return new Promise((resolve, reject) => {
+        this.#begins.push({ opening, resolve, reject })
+        void this.#work()
+      })
     })
   }
 
   /** Closes one session; resolves with its receipt. */
   close(closing: Closing, durable: End['durable'] = () => {}): Promise<ClosedSession> {
-    return new Promise((resolve, reject) => {
-      this.#ends.push({ closing, durable, resolve, reject })
-      void this.#work()
+    return this.#steps.time('commit', () => {
+      return new Promise((resolve, reject) => {
+        this.#ends.push({ closing, durable, resolve, reject })
+        void this.#work()
+      })
     })
   }
 
@@ -254,6 +265,7 @@ export class Ledger {
     const begun = begins.filter(({ opening, reject }) => accepted(stepped, opening.id, reject))
     const ended = ends.filter(({ closing, reject }) => accepted(stepped, closing.session, reject))
     for (const { durable } of ended) durable()
+    this.#tell(begun.length, ended)
     const { link, checkpoint } = stepped
     this.#unsettled = link !== undefined
     if (!link) return
@@ -264,6 +276,15 @@ export class Ledger {
     // Their keys may be on their way: what fails from here on must not have them forgotten.
     begins.length = 0
     if (checkpoint) await this.#prove(checkpoint, ended, stepped.readings)
+  }
+
+  #tell(begun: number, ended: readonly End[]): void {
+    this.#steps.batch(begun, ended.length)
+    for (const { closing } of ended) {
+      const { end } = closing
+      if (end.kind === 'abort') this.#steps.aborted(end.abort.reason as AbortReason)
+      this.#deps.onEnded?.(closing)
+    }
   }
 
   /** Signs and quotes a checkpoint that disk and TPM have counted, and gives out its receipts. */

@@ -92,6 +92,7 @@ const openingOf = (request: PlainRequest, session: string): OpenRequest => ({
   caller: request.caller,
   door: 'plain',
   endpoint: request.endpoint,
+  input_bytes: request.body.length,
   input_sha256: createHash('sha256').update(request.body).digest('hex'),
   ...(request.nonce !== undefined && { nonce: request.nonce }),
   session,

@@ -40,6 +40,7 @@ export async function sealedDoor(
     caller,
     door: 'envelope',
     header: envelope.header,
+    input_bytes: envelope.input.length,
     input_digest: await sha256Hex(utf8(envelope.input)),
     instructions: envelope.instructions,
     keys: envelope.keys,

@@ -5,6 +5,7 @@ import { type AbortReason, SealedError } from '@sealed/protocol'
 import type { Containers } from '../containers/index.ts'
 import type { ReplicaLink, Seal, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
+import { type Steps, UNMEASURED } from '../steps.ts'
 import { Pool } from './pool.ts'
 import type { Replica } from './replica.ts'
 
@@ -25,6 +26,7 @@ export interface FleetDeps {
   /** Resolves when the workload accepts connections, seen from the relay; rejects after its own deadline. */
   ready: (link: ReplicaLink) => Promise<void>
   onLost: (replica: Replica, reason: AbortReason) => Promise<void>
+  steps?: Steps
   log: (message: string, fields: Record<string, unknown>) => void
 }
 
@@ -44,9 +46,10 @@ const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 30_000
 
 export class Fleet {
-  readonly pool = new Pool()
+  readonly pool: Pool
   readonly workload: MeasuredWorkload
   readonly #deps: FleetDeps
+  readonly #steps: Steps
   readonly #places: Place[]
   readonly #stopped = new AbortController()
   #timer: NodeJS.Timeout | undefined
@@ -54,6 +57,8 @@ export class Fleet {
   constructor(deps: FleetDeps) {
     this.#deps = deps
     this.workload = deps.workload
+    this.#steps = deps.steps ?? UNMEASURED
+    this.pool = new Pool(this.#steps)
     this.#places = Array.from({ length: deps.replicas }, (_, i) => ({
       index: deps.firstIndex + i,
       generation: 0,
@@ -78,7 +83,11 @@ export class Fleet {
   }
 
   /** Closes every way out and reads back that it is so. */
-  async seal(replica: Replica): Promise<Reading> {
+  seal(replica: Replica): Promise<Reading> {
+    return this.#steps.time('seal', () => this.#seal(replica))
+  }
+
+  async #seal(replica: Replica): Promise<Reading> {
     const reading = await this.#guarded(() => this.#deps.seal.seal(replica.link))
     if (replica.openedAtMs !== undefined) {
       replica.egressOpenMs = Math.ceil(performance.now() - replica.openedAtMs)
@@ -96,7 +105,11 @@ export class Fleet {
   }
 
   /** Opens the workload's egress again and gives the replica to the next session. */
-  async release(replica: Replica): Promise<void> {
+  release(replica: Replica): Promise<void> {
+    return this.#steps.time('release', () => this.#release(replica))
+  }
+
+  async #release(replica: Replica): Promise<void> {
     if (!this.#stands(replica)) return
     try {
       if (this.workload.config.egress.length > 0) {
@@ -233,7 +246,7 @@ export class Fleet {
     }
     place.replica = replica
     void exited.then(() => this.#lost(replica, 'replica.lost'))
-    await this.release(replica)
+    await this.#release(replica)
   }
 
   async #probe(link: ReplicaLink, pid: number): Promise<Replica['probes']> {
@@ -252,10 +265,10 @@ export class Fleet {
     for (const { replica, pause } of this.#places) {
       if (!replica || !pause || !this.pool.take(replica)) continue
       try {
-        await this.seal(replica)
+        await this.#seal(replica)
         await this.#deps.seal.verify(replica.link)
         replica.probes = await this.#probe(replica.link, pause.pid)
-        await this.release(replica)
+        await this.#release(replica)
       } catch (error) {
         this.#deps.log('probe failed', { replica: replica.index, error: (error as Error).message })
         await this.#lost(replica, 'seal.breached')

@@ -1,5 +1,6 @@
 // Who gets a replica: one session at a time each, first come, first served, with a bounded wait.
 import { SealedError, SessionFailure } from '@sealed/protocol'
+import { type Steps, UNMEASURED } from '../steps.ts'
 import type { Replica } from './replica.ts'
 
 interface Waiter {
@@ -11,6 +12,16 @@ export class Pool {
   readonly #idle: Replica[] = []
   readonly #waiting: Waiter[] = []
   #closed: Error | undefined
+  readonly #steps: Steps
+
+  constructor(steps: Steps = UNMEASURED) {
+    this.#steps = steps
+  }
+
+  /** Sessions that wait here. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
 
   get idle(): number {
     return this.#idle.length
@@ -18,6 +29,10 @@ export class Pool {
 
   /** The next free replica. Rejects with `queue.timeout` after `ms`, or with the signal's reason. */
   acquire(ms: number, signal: AbortSignal): Promise<Replica> {
+    return this.#steps.time('wait', () => this.#acquire(ms, signal))
+  }
+
+  #acquire(ms: number, signal: AbortSignal): Promise<Replica> {
     if (this.#closed) return Promise.reject(this.#closed)
     signal.throwIfAborted()
     const free = this.#idle.shift()

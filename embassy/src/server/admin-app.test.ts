@@ -30,6 +30,7 @@ const app = (more: Partial<AdminAppDeps> = {}) =>
     store: world.store,
     ledger: world.ledger,
     disk: { ensureRoomFor: async () => {} },
+    usage: { read: async () => [] },
     state: world.directory,
     database: world.path,
     ...more,

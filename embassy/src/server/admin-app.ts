@@ -1,4 +1,4 @@
-// What the embassy answers root on its own machine: copies of what it keeps. Nothing here changes anything, and nothing
+// What the embassy answers root on its own machine: copies of what it keeps, and usage by API key. Nothing here changes anything, and nothing
 // secret is among it: keys are in no database.
 import { randomBytes } from 'node:crypto'
 import { open, readdir, rm, stat } from 'node:fs/promises'
@@ -10,12 +10,14 @@ import type { Ledger } from '../ledger/ledger.ts'
 import type { FreeDisk } from '../store/free-disk.ts'
 import type { LeafPlace } from '../store/log-rows.ts'
 import type { Store } from '../store/store.ts'
+import type { UsageCounter } from '../usage.ts'
 import { onError } from './errors.ts'
 
 export interface AdminAppDeps {
   store: Pick<Store, 'backup' | 'runLazy'>
   ledger: Pick<Ledger, 'written'>
   disk: Pick<FreeDisk, 'ensureRoomFor'>
+  usage: Pick<UsageCounter, 'read'>
   /** The directory with the database, where a copy is made before it is sent. */
   state: string
   database: string
@@ -45,6 +47,7 @@ export function adminApp(deps: AdminAppDeps): Hono {
       isCopying = false
     }
   })
+  app.get('/usage', async (c) => c.json({ usage: await deps.usage.read() }))
   app.get('/log/entries', async (c) => {
     await ledger.written()
     const lines = Readable.from(entries(store), { objectMode: false })

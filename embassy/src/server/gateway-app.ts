@@ -3,6 +3,7 @@ import {
   type AttestationDocument,
   canonicalBytes,
   fromBase64url,
+  type Overview,
   SealedError,
   type Status,
 } from '@sealed/protocol'
@@ -19,6 +20,10 @@ export interface GatewayAppDeps extends LogRoutesDeps {
   store: Store
   ledger: Pick<Ledger, 'receipt' | 'written'>
   status: () => Status
+  /** `note` is the newest checkpoint's. */
+  overview: (note: string | undefined) => Overview
+  /** Prometheus text. */
+  metrics: () => Promise<string>
 }
 
 export function gatewayApp(deps: GatewayAppDeps): Hono {
@@ -57,6 +62,10 @@ export function gatewayApp(deps: GatewayAppDeps): Hono {
   })
   app.route('/log', logRoutes(deps))
   app.get('/status', (c) => c.json(deps.status()))
+  app.get('/overview', async (c) =>
+    c.json(deps.overview(await deps.store.runLazy('checkpoint', deps.origin))),
+  )
+  app.get('/metrics', async (c) => c.text(await deps.metrics()))
   return app
 }
 

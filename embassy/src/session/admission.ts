@@ -20,6 +20,7 @@ import {
 } from '@sealed/protocol'
 import { contentDigest, saltedDigest, sha256Hex } from '../digests.ts'
 import type { TransportKeys } from '../keys/transport-keys.ts'
+import type { Steps } from '../steps.ts'
 import type { Store } from '../store/store.ts'
 import { newSessionId, Session } from './session.ts'
 
@@ -39,6 +40,8 @@ export interface AdmissionDeps {
   store: Store
   /** Whether a caller without an API key is served at all. */
   open: boolean
+  /** Times the steps that the embassy itself does not. */
+  steps?: Steps
 }
 
 /** Checks a request and makes its session; throws `envelope.*`, `instructions.*`, `workload.unknown` and the like. */
@@ -62,6 +65,7 @@ async function admitPlain(
     action: { type: 'update' },
     authority: undefined,
     nonce: undefined,
+    inputBytes: request.input_bytes ?? 0,
     salt,
     received: {
       type: 'request.received',
@@ -122,6 +126,7 @@ async function admitEnvelope(
     action,
     authority,
     nonce: header.nonce,
+    inputBytes: request.input_bytes ?? 0,
     salt,
     received: {
       type: 'request.received',

@@ -11,6 +11,7 @@ import {
 import { contentDigest } from '../digests.ts'
 import { ATTRIBUTION } from '../registry/attribution.ts'
 import type { Fleet } from '../replicas/fleet.ts'
+import { type Steps, UNMEASURED } from '../steps.ts'
 import { extend, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
 import { type Observed, observe } from './observe.ts'
@@ -39,10 +40,12 @@ export async function judge(
   session: Session,
   fleet: Fleet,
   commit: Commit,
-  deps: { limits: Limits; metering: 'required' | 'optional' },
+  deps: { limits: Limits; metering: 'required' | 'optional'; steps?: Steps },
 ): Promise<Closing> {
   const replica = session.replica!
-  const observed = await observeFor(session, fleet, commit.status, deps)
+  const observed = await (deps.steps ?? UNMEASURED).time('activations', () =>
+    observeFor(session, fleet, commit.status, deps),
+  )
   const checked = await fleet.check(replica)
   const enforced = session.statements[1]!
   if (enforced.type !== 'seal.enforced' || checked.ruleset_digest !== enforced.ruleset_digest)
@@ -77,6 +80,7 @@ export async function judge(
       ],
     },
     egressOpenMs: replica.egressOpenMs,
+    account: session.account,
   }
 }
 

@@ -28,6 +28,8 @@ export class Session {
   readonly action: Action
   readonly authority: string | undefined
   readonly nonce: string | undefined
+  /** Whose use it is, and of how many bytes. */
+  readonly account: { caller: string; inputBytes: number }
   /** Salt under which contents are digested. */
   readonly salt: Uint8Array
   /** `request.received`, stamped when it was. */
@@ -50,6 +52,7 @@ export class Session {
     action: Action
     authority: string | undefined
     nonce: string | undefined
+    inputBytes: number
     salt: Uint8Array
     received: Draft
   }) {
@@ -61,6 +64,7 @@ export class Session {
     this.action = fields.action
     this.authority = fields.authority
     this.nonce = fields.nonce
+    this.account = { caller: fields.caller, inputBytes: fields.inputBytes }
     this.salt = fields.salt
     this.received = fields.received
   }

@@ -293,6 +293,7 @@ export class Sessions {
       statements: session.statements,
       end: { kind: 'abort', abort },
       egressOpenMs: replica.egressOpenMs,
+      account: session.account,
     }
     try {
       return await this.#deps.ledger.close(closing)

@@ -21,7 +21,7 @@ import {
 } from './anchors.ts'
 import { checkAddition } from './check-addition.ts'
 import { checkLast, checkPages, unproven } from './check-last.ts'
-import { ensureIntact, type LogEnd, LogRows } from './log-rows.ts'
+import { ensureIntact, type LogEnd } from './log-rows.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import {
   checkRegistry,
@@ -37,10 +37,11 @@ import {
 import { type Connection, getMeta, nodesOf, Statements, setMeta } from './rows.ts'
 import { type Draft, extend } from './stamp.ts'
 import type { Boot, Closing, Kept, Opening, Proof, RestoredStart, Step, Stepped } from './step.ts'
+import { UsageRows } from './usage-rows.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
 
-export class Operations extends LogRows {
+export class Operations extends UsageRows {
   readonly #db: Connection
   readonly #sql: Statements
   readonly #cache = new SignatureCache()
@@ -362,11 +363,8 @@ export class Operations extends LogRows {
   }
 
   override receipt(session: string): string | undefined {
-    const row = this.#sql.get<{ receipt: string | null }>(
-      'SELECT receipt FROM receipts WHERE session = ?',
-      session,
-    )
-    return row?.receipt ?? undefined
+    const sql = 'SELECT receipt FROM receipts WHERE session = ?'
+    return this.#sql.get<{ receipt: string | null }>(sql, session)?.receipt ?? undefined
   }
 
   /** Whether a session had a receipt here that is older than what is kept. */

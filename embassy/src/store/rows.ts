@@ -2,7 +2,7 @@
 import { SealedError } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import type { NodeStore } from '../ledger/tree.ts'
-import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from './schema.ts'
+import { ACCOUNTS, APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from './schema.ts'
 
 export type Connection = Sqlite.Database
 
@@ -24,6 +24,7 @@ export function connect(path: string): Connection {
         db.pragma(`application_id = ${APPLICATION_ID}`)
         db.pragma(`user_version = ${SCHEMA_VERSION}`)
       })()
+    db.exec(ACCOUNTS)
     return db
   } catch (error) {
     db.close()

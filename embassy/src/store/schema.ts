@@ -50,3 +50,11 @@ CREATE TABLE coverage (
 ) STRICT;
 INSERT INTO coverage VALUES (1, 0, 0, 0, 0, 0, 0);
 `
+
+/** What no state of the ledger covers: made where it is missing, as in a backup from before it was there. */
+export const ACCOUNTS = `
+CREATE TABLE IF NOT EXISTS usage (
+  day TEXT NOT NULL, caller TEXT NOT NULL, answered INTEGER NOT NULL, aborted INTEGER NOT NULL,
+  input_bytes INTEGER NOT NULL, output_bytes INTEGER NOT NULL, PRIMARY KEY (day, caller)
+) STRICT, WITHOUT ROWID;
+`

@@ -7,7 +7,7 @@ import { authorityId, type Revealed, randomBytes, type SealedError } from '@seal
 import { type LedgerKey, ledgerKey } from '../keys/ledger-key.ts'
 import { TransportKeys } from '../keys/transport-keys.ts'
 import { FileFlag } from '../ledger/flag.ts'
-import { Ledger } from '../ledger/ledger.ts'
+import { Ledger, type LedgerDeps } from '../ledger/ledger.ts'
 import { Fleet } from '../replicas/fleet.ts'
 import { Sessions } from '../session/sessions.ts'
 import { FakeContainers, FakeSeal } from './fake-seal.ts'
@@ -79,7 +79,12 @@ export class EmbassyWorld {
   readonly life: Life
   readonly fatal: SealedError[] = []
 
-  constructor(machine: Machine, faults: Faults = NO_FAULTS, metering = 'required' as const) {
+  constructor(
+    machine: Machine,
+    faults: Faults = NO_FAULTS,
+    metering = 'required' as const,
+    seen: Pick<LedgerDeps, 'onEnded' | 'steps'> = {},
+  ) {
     this.machine = machine
     this.faults = faults
     this.seal.failAt = faults.seal
@@ -110,6 +115,7 @@ export class EmbassyWorld {
       begun: new FileFlag(join(machine.directory, 'log.begun')),
       restored: new FileFlag(join(machine.directory, 'restored')),
       onFatal: (error) => void this.fatal.push(error),
+      ...seen,
     })
     const open = this.ledger.open.bind(this.ledger)
     this.ledger.open = (opening) => {
@@ -151,6 +157,7 @@ export class EmbassyWorld {
       recoverSeal: async () => {},
       ready: async () => {},
       onLost: (replica, reason) => this.sessions.abortReplica(replica, reason),
+      ...(seen.steps && { steps: seen.steps }),
       log: () => {},
     })
     this.sessions = new Sessions({
@@ -175,6 +182,7 @@ export class EmbassyWorld {
         workload_ms: 20_000,
       },
       disk: { ensureRoom: () => {} },
+      ...(seen.steps && { steps: seen.steps }),
       document: () => DIGEST,
       log: () => {},
     })
@@ -210,12 +218,16 @@ export class EmbassyWorld {
   }
 
   /** The relay's part up to the reveal. */
-  async begin(): Promise<{ id: string; revealed: Extract<Revealed, { kind: 'replica' }> }> {
+  async begin(
+    caller = '',
+    inputBytes = 0,
+  ): Promise<{ id: string; revealed: Extract<Revealed, { kind: 'replica' }> }> {
     const id = Buffer.from(randomBytes(16)).toString('hex')
     await this.sessions.open({
-      caller: '',
+      caller,
       door: 'plain',
       endpoint: ENDPOINT,
+      input_bytes: inputBytes,
       input_sha256: DIGEST,
       session: id,
       workload: 'w',
