@@ -26,7 +26,7 @@ describe('metrics', () => {
   it('time every step of a session, through the relay’s door', async () => {
     const metrics = make()
     const tpm = new FakeTpm()
-    const machine = newMachine(directory, tpm)
+    const machine = await newMachine(directory, tpm)
     const world = new EmbassyWorld(machine, undefined, undefined, { steps: metrics.steps })
     await world.start()
     const app = relayApp(world.sessions, metrics.steps)
@@ -70,7 +70,7 @@ describe('metrics', () => {
 
   it('count aborts by the reason in their receipts, and steps that failed', async () => {
     const metrics = make()
-    const machine = newMachine(directory, new FakeTpm())
+    const machine = await newMachine(directory, new FakeTpm())
     const world = new EmbassyWorld(machine, undefined, undefined, { steps: metrics.steps })
     await world.start()
     const { id } = await world.begin()

@@ -128,7 +128,7 @@ describe('usage', () => {
 describe('sessions', () => {
   it('are accounted to who asked, once each, when their leaf is on disk', async () => {
     const ended: Closing[] = []
-    const machine = newMachine(directory, new FakeTpm())
+    const machine = await newMachine(directory, new FakeTpm())
     const world = new EmbassyWorld(machine, undefined, undefined, {
       onEnded: (one) => ended.push(one),
     })

@@ -83,7 +83,7 @@ export class EmbassyWorld {
     machine: Machine,
     faults: Faults = NO_FAULTS,
     metering = 'required' as const,
-    seen: Pick<LedgerDeps, 'onEnded' | 'steps'> = {},
+    watching: Pick<LedgerDeps, 'onEnded' | 'steps'> = {},
   ) {
     this.machine = machine
     this.faults = faults
@@ -115,7 +115,7 @@ export class EmbassyWorld {
       begun: new FileFlag(join(machine.directory, 'log.begun')),
       restored: new FileFlag(join(machine.directory, 'restored')),
       onFatal: (error) => void this.fatal.push(error),
-      ...seen,
+      ...watching,
     })
     const open = this.ledger.open.bind(this.ledger)
     this.ledger.open = (opening) => {
@@ -157,7 +157,7 @@ export class EmbassyWorld {
       recoverSeal: async () => {},
       ready: async () => {},
       onLost: (replica, reason) => this.sessions.abortReplica(replica, reason),
-      ...(seen.steps && { steps: seen.steps }),
+      ...(watching.steps && { steps: watching.steps }),
       log: () => {},
     })
     this.sessions = new Sessions({
@@ -182,7 +182,7 @@ export class EmbassyWorld {
         workload_ms: 20_000,
       },
       disk: { ensureRoom: () => {} },
-      ...(seen.steps && { steps: seen.steps }),
+      ...(watching.steps && { steps: watching.steps }),
       document: () => DIGEST,
       log: () => {},
     })
