@@ -6,10 +6,13 @@ import { answerWell, asked, type Behaviour, handOverFor, MODEL } from './behavio
 import { FORGERIES } from './forgeries.ts'
 import { PROCESSES } from './processes.ts'
 import { SOCKETS } from './sockets.ts'
+import { STREAMS } from './streams.ts'
 
 /** All behaviours by name. */
 export const BEHAVIOURS: ReadonlyMap<string, Behaviour> = new Map(
-  [PROCESSES, ANSWERS, FORGERIES, ACTIVATION_FILES, SOCKETS].flatMap(Object.entries<Behaviour>),
+  [PROCESSES, ANSWERS, STREAMS, FORGERIES, ACTIVATION_FILES, SOCKETS].flatMap(
+    Object.entries<Behaviour>,
+  ),
 )
 
 export const hostileWorkload: Workload = {
