@@ -1,26 +1,13 @@
 // One sealed computation from the client's side: envelope, answer, receipt, verdict. Nothing is sent to a machine that
 // was not verified, and nothing is sent again once a key may have been revealed.
-import {
-  type Bytes,
-  ENVELOPE_TYPE,
-  type EnvelopeHeader,
-  fromBase64url,
-  type HeadFrame,
-  importTransportKey,
-  RESPONSE_TYPE,
-  SealedError,
-  type SealedRequest,
-  sealRequest,
-  sessionSalt,
-  utf8,
-  type Verdict,
-} from '@sealed/protocol'
-import { readAnswer } from './answer.ts'
-import { type Attested, currentTransportKey } from './attest.ts'
+import type { Bytes, EnvelopeHeader, HeadFrame, Verdict } from '@sealed/protocol'
+import type { Attested } from './attest.ts'
 import type { Instruct } from './authority.ts'
-import { type Evidence, GatewayFailure, VerdictError } from './failure.ts'
-import { judge } from './judge.ts'
-import { pause, type RetryOptions, retryDelay } from './retry.ts'
+import { exchange } from './exchange.ts'
+import { type Evidence, VerdictError } from './failure.ts'
+import type { RetryOptions } from './retry.ts'
+
+export { selectWorkload } from './exchange.ts'
 
 /** What happened, in the order in which it did. */
 export type SessionEvent =
@@ -38,6 +25,10 @@ export interface AskOptions {
   endpoint: string
   /** The input that the workload gets. Empty for a reading. */
   body: Uint8Array
+  /** Asks for the output as it comes; it is still judged as a whole, at its end. */
+  stream?: boolean
+  /** Instead of the gateway's own. */
+  apiKey?: string | undefined
   /** Without them nothing is asked of the embassy, which then does what `update` does. */
   instructions?: Instruct
   /** Needed only to return to a replica that is sealed for one tenant for good. */
@@ -59,113 +50,12 @@ export interface Answer extends Evidence {
   verdict: Verdict
 }
 
-const MAX_OUTPUT_BYTES = 64 * 1024 * 1024
-
 /**
  * Asks a workload. Throws `GatewayFailure` with the server's code when the request was refused or its session failed,
  * `VerdictError` when the receipt does not verify, `response.*` when the answer is broken.
  */
 export async function ask(options: AskOptions): Promise<Answer> {
-  const { attested, signal } = options
-  if (attested.verdict.outcome !== 'verified')
-    throw new VerdictError('the gateway was not verified; nothing was sent', attested.verdict)
-  for (let attempt = 1; ; attempt++) {
-    const sealed = await seal(options)
-    const request = utf8(sealed.body)
-    const { header } = sealed
-    options.onEvent?.({ type: 'prepared', header, bytes: request.length, attempt })
-    let response: Response
-    try {
-      const types = { request: ENVELOPE_TYPE, response: RESPONSE_TYPE }
-      response = await attested.gateway.post('/v1/sealed', request, types, signal)
-    } catch (error) {
-      const delay = retryDelay(error, attempt, options.retry)
-      if (delay === undefined) throw error
-      const { code, message } = error as GatewayFailure
-      options.onEvent?.({ type: 'refused', code, message, retryAfterMs: delay })
-      await (options.retry?.pause ?? pause)(delay, signal)
-      continue
-    }
-    return receive(options, sealed, request, response)
-  }
-}
-
-/** The workload of that name, or the only one; throws `workload.unknown` with the names there are. */
-export function selectWorkload(attested: Pick<Attested, 'document'>, name?: string) {
-  const { workloads } = attested.document.configuration
-  const found = name === undefined ? workloads : workloads.filter((one) => one.name === name)
-  if (found.length === 1) return found[0]!
-  const names = workloads.map((one) => one.name).join(', ')
-  throw new SealedError(
-    'workload.unknown',
-    name === undefined
-      ? `this machine runs several workloads; name one of ${names}`
-      : `no workload ${name} on this machine; there is ${names}`,
-    { param: 'workload' },
-  )
-}
-
-async function seal(options: AskOptions): Promise<SealedRequest> {
-  const { attested } = options
-  const now = attested.now()
-  const workload = selectWorkload(attested, options.workload)
-  const key = currentTransportKey(attested.document, now)
-  return sealRequest(
-    await importTransportKey(fromBase64url(key.spki)),
-    {
-      workload: workload.name,
-      endpoint: options.endpoint,
-      expect: {
-        key_set: attested.keySetDigest,
-        metering: attested.document.configuration.metering,
-        seal_policy: workload.seal_policy,
-        workload: workload.digest,
-      },
-      input: options.body,
-      instructions: async (input_digest, nonce) =>
-        (await options.instructions?.({ audience: key.id, input_digest, nonce })) ?? '',
-      ...(options.tenantSecret && { tenantSecret: options.tenantSecret }),
-    },
-    now,
-  )
-}
-
-async function receive(
-  options: AskOptions,
-  sealed: SealedRequest,
-  request: Bytes,
-  response: Response,
-): Promise<Answer> {
-  const { attested, onEvent, signal } = options
-  const context = {
-    responseSecret: sealed.secrets.responseSecret,
-    headerDigest: sealed.headerDigest,
-  }
-  const receiptId = response.headers.get('sealed-receipt-id') ?? undefined
-  onEvent?.({ type: 'admitted', receiptId })
-  const evidence: Evidence = {
-    document: attested.document,
-    request,
-    salt: await sessionSalt(context),
-    ...(receiptId !== undefined && { receiptId }),
-  }
-  const opened = await readAnswer(context, response.body, {
-    maxOutputBytes: options.maxOutputBytes ?? MAX_OUTPUT_BYTES,
-    signal,
-    onHead: (head) => onEvent?.({ type: 'head', head }),
-    onData: (bytes) => onEvent?.({ type: 'data', bytes }),
-  }).catch((cause: unknown) => {
-    if (!(cause instanceof SealedError)) throw cause
-    throw new GatewayFailure(cause.code, cause.message, { cause, evidence })
-  })
-  const answer = await judge(attested, evidence, opened, signal)
-  onEvent?.({ type: 'judged', verdict: answer.verdict, receipt: answer.receipt })
-  if (answer.verdict.outcome === 'verified' || options.verdict === 'report') return answer
-  const wrong = answer.verdict.checks.find(({ result }) => result === 'fail')
-  const why = wrong ? `: ${wrong.id}: ${wrong.reason}` : ''
-  throw new VerdictError(
-    `the receipt does not verify under policy ${answer.verdict.policy}${why}; do not trust this answer`,
-    answer.verdict,
-    answer,
-  )
+  const { verdict } = options.attested
+  if (verdict.outcome === 'verified') return exchange(options)
+  throw new VerdictError('the gateway was not verified; nothing was sent', verdict)
 }

@@ -4,7 +4,7 @@ import { createApiKey } from './api-key.ts'
 import { Gateway } from './gateway.ts'
 import { fetchDocument, fetchReceipt } from './receipts.ts'
 import { errorResponse } from './test-support/gateway-double.ts'
-import { MachineDouble } from './test-support/machine-double.ts'
+import { MachineDouble, NOW } from './test-support/machine-double.ts'
 
 const url = 'http://127.0.0.1:8080'
 const answering = (answer: () => Response | Promise<Response>) =>
@@ -115,8 +115,12 @@ describe('what a gateway keeps', () => {
 
 describe('API keys', () => {
   it('are 32 random bytes, known by the digest of their text', async () => {
-    const { apiKey, entry } = await createApiKey('me')
+    const { apiKey, entry } = await createApiKey('me', NOW)
     expect(apiKey).toMatch(/^sk-sealed-[A-Za-z0-9_-]{43}$/)
-    expect(entry).toEqual({ name: 'me', digest: await sha256Hex(utf8(apiKey)) })
+    expect(entry).toEqual({
+      created_ms: NOW,
+      name: 'me',
+      digest: await sha256Hex(utf8(apiKey)),
+    })
   })
 })

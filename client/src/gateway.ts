@@ -20,24 +20,31 @@ export class Gateway {
   readonly url: string
   readonly #fetch: Fetch
   readonly #apiKey: string | undefined
+  /** The host that is reached in clear across a network. */
+  readonly #clear: string | undefined
 
   /** Throws `request.invalid` for a URL or an API key that cannot be used. */
   constructor(options: GatewayOptions) {
     const url = parseUrl(options.url)
-    if (options.apiKey && url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
-      throw new SealedError(
-        'request.invalid',
-        `the API key would cross the network in clear to ${url.host}; use an https URL`,
-        { param: 'url' },
-      )
+    this.#clear = url.protocol === 'http:' && !LOOPBACK.test(url.hostname) ? url.host : undefined
+    this.#authorize(options.apiKey)
     this.url = url.href.replace(/\/+$/, '')
     this.#fetch = options.fetch ?? ((target, init) => fetch(target, init))
     this.#apiKey = options.apiKey
   }
 
-  /** Bytes of a public resource. Throws the server's error, `gateway.unreachable`, or `response.invalid` over `max`. */
-  async get(path: string, max: number, signal?: AbortSignal): Promise<Bytes> {
-    const response = await this.#send(path, { method: 'GET' }, signal)
+  /**
+   * Bytes of a resource; a `call` sends the API key with it, its own or the gateway's. Throws the server's error,
+   * `gateway.unreachable`, or `response.invalid` over `max`.
+   */
+  async get(
+    path: string,
+    max: number,
+    signal?: AbortSignal,
+    call?: { apiKey: string | undefined },
+  ): Promise<Bytes> {
+    const headers = call ? this.#authorize(call.apiKey ?? this.#apiKey) : {}
+    const response = await this.#send(path, { method: 'GET', headers }, signal)
     const where = this.#where(path)
     try {
       return await readAll(response.body, max, where, signal)
@@ -48,18 +55,18 @@ export class Gateway {
     }
   }
 
-  /** Posts with the API key; returns an answer with status 200 and the given type, else throws. */
+  /** Posts with the call's API key or the gateway's; returns an answer with status 200 and the given type, else throws. */
   async post(
     path: string,
     body: Bytes,
     types: { request: string; response: string },
-    signal?: AbortSignal,
+    { apiKey, signal }: { apiKey?: string | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<Response> {
-    const headers: Record<string, string> = {
+    const headers = {
       'content-type': types.request,
       accept: types.response,
+      ...this.#authorize(apiKey ?? this.#apiKey),
     }
-    if (this.#apiKey) headers.authorization = `Bearer ${this.#apiKey}`
     const response = await this.#send(path, { method: 'POST', body, headers }, signal)
     const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
     if (type === types.response) return response
@@ -67,6 +74,17 @@ export class Gateway {
     throw new SealedError(
       'response.invalid',
       `${this.#where(path)} answered with type ${type ?? 'none'} instead of ${types.response}`,
+    )
+  }
+
+  /** Throws `request.invalid` for a key that would cross a network in clear. */
+  #authorize(apiKey: string | undefined): Record<string, string> {
+    if (!apiKey) return {}
+    if (this.#clear === undefined) return { authorization: `Bearer ${apiKey}` }
+    throw new SealedError(
+      'request.invalid',
+      `the API key would cross the network in clear to ${this.#clear}; use an https URL`,
+      { param: 'url' },
     )
   }
 

@@ -3,6 +3,7 @@
 import {
   type AttestationDocument,
   decodeReceipt,
+  type FinalFrame,
   KnownDocument,
   keySetDigest,
   type Receipt,
@@ -26,8 +27,8 @@ export async function judge(
   signal?: AbortSignal,
 ): Promise<Answer> {
   const { head, output } = opened
-  const { receipt } = opened.final
-  if (receipt === undefined) throw unreceipted(started, opened)
+  const { error, receipt } = opened.final
+  if (receipt === undefined) throw error ? cutShort(error, started) : unreceipted(started, opened)
   const decoded = tryDecode(receipt)
   const last = decoded?.leaf.statements.at(-1)
   const aborted = last?.type === 'session.aborted'
@@ -37,6 +38,7 @@ export async function judge(
     receipt,
     ...(!aborted && { output }),
   })
+  if (error) throw cutShort(error, evidence, verdict)
   if (aborted) throw failed(last.reason, evidence, opened, verdict)
   const committed = decoded?.leaf.statements.find(({ type }) => type === 'output.committed')
   if (committed?.type === 'output.committed' && committed.status !== head.status)
@@ -103,6 +105,19 @@ function failed(reason: string, evidence: Evidence, opened: Opened, verdict: Ver
       ...(said?.param !== undefined && { param: said.param }),
     },
   )
+}
+
+/** A failure that came after the head. Whatever the receipt says, what came before it is no answer. */
+function cutShort(
+  error: NonNullable<FinalFrame['error']>,
+  evidence: Evidence,
+  verdict?: Verdict,
+): GatewayFailure {
+  return new GatewayFailure(error.code, error.message, {
+    evidence,
+    ...(verdict && { verdict }),
+    ...(error.param !== undefined && { param: error.param }),
+  })
 }
 
 /** An error from before the reveal has no receipt; anything else without one is not to be believed. */

@@ -23,6 +23,7 @@ import {
 import type { MachineDouble } from './machine-double.ts'
 import {
   completion,
+  completionEvents,
   doneStatements,
   type Reply,
   readingOf,
@@ -40,6 +41,8 @@ export interface Bends {
   frames?: (frames: Bytes[]) => Bytes[]
   body?: (parts: Bytes[]) => ReadableStream<Uint8Array>
   final?: (final: Record<string, unknown>) => Record<string, unknown>
+  /** Awaited before each part of a streamed answer; what it throws breaks the connection. */
+  pace?: (part: number) => Promise<void> | void
   attestation?: (answer: Record<string, unknown>) => unknown
 }
 
@@ -49,6 +52,8 @@ export interface GatewayDouble {
   calls: string[]
   requests: { body: Bytes; headers: Headers }[]
   sessions: SessionDouble[]
+  /** How many streamed answers were given up by their reader. */
+  cancelled: number
 }
 
 export function serve(machine: MachineDouble, bends: Bends = {}): GatewayDouble {
@@ -56,18 +61,21 @@ export function serve(machine: MachineDouble, bends: Bends = {}): GatewayDouble 
     calls: [],
     requests: [],
     sessions: [],
+    cancelled: 0,
     fetch: async (target, init) => {
       const url = new URL(target)
       double.calls.push(`${init.method} ${url.pathname}`)
       const bent = await bends.before?.(url, init)
       if (bent) return bent
       if (url.pathname === '/v1/attestation') return attestation(machine, url, bends)
+      if (url.pathname === '/v1/models')
+        return Response.json({ object: 'list', data: [{ id: 'demo', object: 'model' }] })
       if (url.pathname === `/v1/attestation/${machine.digest}`)
         return new Response(canonicalBytes(machine.document))
       if (init.method === 'POST' && url.pathname === '/v1/sealed') {
         const body = new Uint8Array(init.body as Bytes)
         double.requests.push({ body, headers: new Headers(init.headers) })
-        return sealed(machine, body, bends, double).catch((error: unknown) => {
+        return sealed(machine, body, bends, double, init.signal).catch((error: unknown) => {
           if (error instanceof SealedError) return errorResponse(400, error.code, error.message)
           throw error
         })
@@ -99,6 +107,7 @@ async function sealed(
   body: Bytes,
   bends: Bends,
   double: GatewayDouble,
+  signal?: AbortSignal | null,
 ): Promise<Response> {
   const parsed = await parseEnvelope(body)
   const { envelope, header, headerDigest } = parsed
@@ -129,19 +138,63 @@ async function sealed(
     ...(receipt !== undefined && { receipt }),
   }
   const writer = new ResponseWriter(context)
-  const half = given.output.length >> 1
+  const pieces = header.stream ? events(given.output) : halves(given.output)
   const contents: [FrameType, Uint8Array][] = [
     ['beat', new Uint8Array(0)],
     ['head', canonicalBytes(given.head)],
-    ['data', given.output.subarray(0, half)],
-    ['data', given.output.subarray(half)],
+    ...pieces.map((piece): [FrameType, Uint8Array] => ['data', piece]),
     ['final', canonicalBytes(bends.final?.(final) ?? final)],
   ]
   const frames: Bytes[] = []
   for (const [type, plaintext] of contents) frames.push(await writer.frame(type, plaintext))
   const parts = [writer.serverRandom, ...(bends.frames?.(frames) ?? frames)]
-  return new Response(bends.body?.(parts) ?? concat(...parts), {
+  const whole = () => (header.stream ? paced(parts, bends, double, signal) : concat(...parts))
+  return new Response(bends.body?.(parts) ?? whole(), {
     headers: { 'content-type': RESPONSE_TYPE, 'sealed-receipt-id': session.id },
+  })
+}
+
+const halves = (output: Bytes) => {
+  const half = output.length >> 1
+  return [output.subarray(0, half), output.subarray(half)]
+}
+
+/** The output cut after each empty line, as an event stream is written. */
+function events(output: Bytes): Bytes[] {
+  const pieces: Bytes[] = []
+  let from = 0
+  for (let at = 1; at < output.length; at++)
+    if (output[at] === 10 && output[at - 1] === 10) {
+      pieces.push(output.subarray(from, at + 1))
+      from = at + 1
+    }
+  return from < output.length ? [...pieces, output.subarray(from)] : pieces
+}
+
+/** The parts one by one, as a connection brings them: it breaks when the signal of its request is aborted. */
+function paced(
+  parts: Bytes[],
+  bends: Bends,
+  double: GatewayDouble,
+  signal: AbortSignal | null | undefined,
+): ReadableStream<Uint8Array> {
+  let part = 0
+  return new ReadableStream({
+    start(controller) {
+      signal?.addEventListener('abort', () => {
+        double.cancelled += 1
+        controller.error(signal.reason)
+      })
+    },
+    async pull(controller) {
+      await bends.pace?.(part)
+      if (signal?.aborted) return
+      controller.enqueue(parts[part++]!)
+      if (part === parts.length) controller.close()
+    },
+    cancel() {
+      if (!signal?.aborted) double.cancelled += 1
+    },
   })
 }
 
@@ -154,11 +207,14 @@ async function reply(
   const reading = action.type === 'read'
   const usual = reading
     ? canonicalBytes(readingOf(authority!))
-    : completion('Forty-two.', { 'reach_192.0.2.1:80': 'refused: ECONNRESET' })
+    : session.header.stream
+      ? completionEvents(['Forty', '-two', '.'])
+      : completion('Forty-two.', { 'reach_192.0.2.1:80': 'refused: ECONNRESET' })
   const output = answer?.() ?? usual
   const digest = await contentDigest(session.salt, await sha256(output))
   const statements = reading
     ? readStatements(machine, session, digest)
     : doneStatements(machine, session, digest, output.length)
-  return { head: { status: 200, content_type: 'application/json' }, output, statements }
+  const content_type = session.header.stream ? 'text/event-stream' : 'application/json'
+  return { head: { status: 200, content_type }, output, statements }
 }

@@ -181,3 +181,14 @@ export const completion = (text: string, metadata?: Record<string, string>): Byt
       ...(metadata && { metadata }),
     }),
   )
+
+/** The same as OpenAI's servers stream it. */
+export const completionEvents = (pieces: string[]): Bytes => {
+  const event = (delta: Record<string, string>, finish_reason: string | null) => {
+    const choices = [{ index: 0, delta, finish_reason }]
+    const chunk = { id: 'c', object: 'chat.completion.chunk', created: 1, model: 'demo', choices }
+    return `data: ${JSON.stringify(chunk)}\n\n`
+  }
+  const text = pieces.map((content) => event({ content }, null)).join('')
+  return utf8(`${text}${event({}, 'stop')}data: [DONE]\n\n`)
+}
