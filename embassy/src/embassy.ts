@@ -28,9 +28,10 @@ import { mountActivations, unmountBelow } from './replicas/activations-mount.ts'
 import { Fleet } from './replicas/fleet.ts'
 import { createSeal, nameservers } from './seal/index.ts'
 import { adminApp, removeParts } from './server/admin-app.ts'
+import { listenForCalls } from './server/channel.ts'
 import { gatewayApp } from './server/gateway-app.ts'
 import { listen } from './server/listen.ts'
-import { relayApp } from './server/relay-app.ts'
+import { relayCalls } from './server/relay-calls.ts'
 import { Sessions } from './session/sessions.ts'
 import { FreeDisk } from './store/free-disk.ts'
 import { Retention } from './store/retention.ts'
@@ -185,7 +186,7 @@ async function start(
   if (recovered > 0) log('sessions of an earlier life closed', { recovered })
 
   const relaySocket = join(runtime, 'embassy', 'relay.sock')
-  const relayServer = await listen(relayApp(sessions, steps), relaySocket, RELAY_UID)
+  const relayServer = await listenForCalls(relayCalls(sessions, steps), relaySocket, RELAY_UID)
   cleanup.push(() => relayServer.close())
   const relay = new RelaySupervisor({
     embassySocket: relaySocket,

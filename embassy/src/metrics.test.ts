@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createMetrics, type WorkloadState } from './metrics.ts'
-import { relayApp } from './server/relay-app.ts'
+import { relayCalls } from './server/relay-calls.ts'
 import { EmbassyWorld, newMachine } from './test-support/embassy-world.ts'
 import { FakeTpm } from './test-support/fake-tpm.ts'
 
@@ -23,21 +23,15 @@ const valueIn = (text: string, series: string) => {
 }
 
 describe('metrics', () => {
-  it('time every step of a session, through the relay’s door', async () => {
+  it('time every step of a session, through the relay’s calls', async () => {
     const metrics = make()
     const tpm = new FakeTpm()
     const machine = await newMachine(directory, tpm)
     const world = new EmbassyWorld(machine, undefined, undefined, { steps: metrics.steps })
     await world.start()
-    const app = relayApp(world.sessions, metrics.steps)
+    const calls = relayCalls(world.sessions, metrics.steps)
     const session = 'ab'.repeat(16)
-    const post = (path: string, body: object) =>
-      app.request(path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      })
-    const opened = await post('/sessions', {
+    const opened = await calls.open('', {
       caller: 'secret-caller',
       door: 'plain',
       endpoint: '/v1/chat/completions',
@@ -45,10 +39,10 @@ describe('metrics', () => {
       session,
       workload: 'w',
     })
-    const { revealed } = (await opened.json()) as { revealed: { address: string } }
+    const { revealed } = opened as { revealed: { address: string } }
     world.handOver(revealed.address, [1, 0])
     const commit = { output_bytes: 1, output_sha256: 'ab'.repeat(32), status: 200 }
-    expect((await post(`/sessions/${session}/commit`, commit)).status).toBe(200)
+    await calls.commit(session, commit)
     const text = await metrics.text()
     for (const step of [
       'admission',

@@ -1,5 +1,5 @@
-// What the three processes of one machine say to each other: JSON over HTTP on Unix sockets. The gateway speaks to the
-// embassy (attestation, receipts, status) and to the relay (requests); the relay speaks to the embassy (sessions).
+// What the three processes of one machine say to each other on Unix sockets: JSON over HTTP between the gateway and the
+// embassy (attestation, receipts, status) or the relay (requests), lines of JSON between relay and embassy (sessions).
 // Errors are `{error: {code, message, param, retry_after_ms, receipt}}`, whatever the call.
 import * as v from 'valibot'
 import { CODES, type Code, SealedError } from './errors.ts'
@@ -85,7 +85,7 @@ export function fromRpcError(body: unknown): SessionFailure {
 }
 
 /**
- * relay → embassy, `POST /sessions`: admission. On the envelope door nothing is sealed or revealed yet: the relay shows
+ * relay → embassy, `open`: admission. On the envelope door nothing is sealed or revealed yet: the relay shows
  * first that the input is authentic. On the plain door there is nothing to show, and the reveal comes with the answer;
  * the relay draws the session's id (16 random bytes), so that it can end a session that still waits.
  */
@@ -116,7 +116,7 @@ export const openSchema = v.variant('door', [
 ])
 export type OpenRequest = v.InferOutput<typeof openSchema>
 
-/** relay → embassy, `POST /sessions/{id}/reveal`, and with an opened plain session: a replica was sealed, then revealed to. */
+/** relay → embassy, `reveal`, and with an opened plain session: a replica was sealed, then revealed to. */
 export const revealedSchema = v.variant('kind', [
   v.strictObject({
     address: text(64),
@@ -150,7 +150,7 @@ export const openedSchema = v.variant('door', [
 ])
 export type Opened = v.InferOutput<typeof openedSchema>
 
-/** relay → embassy, `POST /sessions/{id}/commit`. */
+/** relay → embassy, `commit`. */
 export const commitSchema = v.strictObject({
   output_bytes: integer(),
   output_sha256: digest,
@@ -159,7 +159,7 @@ export const commitSchema = v.strictObject({
 export type Commit = v.InferOutput<typeof commitSchema>
 export const committedSchema = v.strictObject({ receipt })
 
-/** relay → embassy, `POST /sessions/{id}/abort`. */
+/** relay → embassy, `abort`. */
 export const abortSchema = v.strictObject({
   output_bytes: integer(),
   reason: v.picklist(ABORT_REASONS),

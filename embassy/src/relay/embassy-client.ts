@@ -1,4 +1,5 @@
-// The relay's calls to the embassy: one for each step of a session, over the embassy's Unix socket.
+// The relay's calls to the embassy: one for each step of a session, over one connection to the embassy's Unix socket.
+import { connect, type Socket } from 'node:net'
 import {
   type Abort,
   abortedSchema,
@@ -14,80 +15,100 @@ import {
   revealedSchema,
   SealedError,
 } from '@sealed/protocol'
-import { Pool } from 'undici'
+import { Lines } from '../lines.ts'
+import type { Answer, Call, CallName } from '../server/channel.ts'
+
+interface Pending {
+  resolve(value: unknown): void
+  reject(error: Error): void
+  /** What it means when the embassy goes away in the middle, and when it was never reached. */
+  lost: Code
+  unreached: Code
+}
+interface Connection {
+  socket: Socket
+  lines: Lines
+  pending: Map<number, Pending>
+}
 
 export class EmbassyClient {
-  readonly #pool: Pool
+  readonly #path: string
+  #connection: Connection | undefined
+  #number = 0
 
   constructor(socketPath: string) {
-    // A reveal waits for a replica: timeouts are the session's, kept by the embassy.
-    this.#pool = new Pool('http://embassy', {
-      socketPath,
-      connections: 256,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    })
+    this.#path = socketPath
   }
 
   async open(request: OpenRequest): Promise<Opened> {
     // A plain session may have been revealed before the embassy went away; one that could not be asked has not begun.
     const lost = request.door === 'plain' ? 'session.aborted' : 'embassy.unavailable'
-    return parseRpc(
-      openedSchema,
-      await this.#post('/sessions', request, lost, 'embassy.unavailable'),
-      'opened',
-    )
+    const opened = await this.#call('open', '', request, lost, 'embassy.unavailable')
+    return parseRpc(openedSchema, opened, 'opened')
   }
 
   async reveal(session: string): Promise<Revealed> {
-    return parseRpc(
-      revealedSchema,
-      await this.#post(`/sessions/${session}/reveal`, {}, 'session.aborted'),
-      'revealed',
-    )
+    const revealed = await this.#call('reveal', session, {}, 'session.aborted')
+    return parseRpc(revealedSchema, revealed, 'revealed')
   }
 
   async commit(session: string, commit: Commit): Promise<string> {
-    return parseRpc(
-      committedSchema,
-      await this.#post(`/sessions/${session}/commit`, commit, 'session.aborted'),
-      'committed',
-    ).receipt
+    const committed = await this.#call('commit', session, commit, 'session.aborted')
+    return parseRpc(committedSchema, committed, 'committed').receipt
   }
 
   /** Ends a session early; the receipt, where something had been revealed. */
   async abort(session: string, abort: Abort): Promise<string | undefined> {
-    return parseRpc(
-      abortedSchema,
-      await this.#post(`/sessions/${session}/abort`, abort, 'session.aborted'),
-      'aborted',
-    ).receipt
+    const aborted = await this.#call('abort', session, abort, 'session.aborted')
+    return parseRpc(abortedSchema, aborted, 'aborted').receipt
   }
 
-  async #post(path: string, body: unknown, lost: Code, unreached = lost): Promise<unknown> {
-    let statusCode: number
-    let value: unknown
-    try {
-      const answer = await this.#pool.request({
-        path,
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      })
-      statusCode = answer.statusCode
-      value = await answer.body.json()
-    } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException
-      const reached = code !== 'ECONNREFUSED' && code !== 'ENOENT'
-      throw new SealedError(
-        reached ? lost : unreached,
-        'the embassy does not answer; it is being started again',
-        {
-          cause,
-        },
-      )
-    }
-    if (statusCode !== 200) throw fromRpcError(value)
-    return value
+  /** A call waits for as long as its session does: deadlines are kept by the embassy. */
+  #call(
+    name: CallName,
+    session: string,
+    body: unknown,
+    lost: Code,
+    unreached = lost,
+  ): Promise<unknown> {
+    this.#connection ??= this.#connect()
+    const { lines, pending } = this.#connection
+    const call: Call = [++this.#number, name, session, body]
+    return new Promise((resolve, reject) => {
+      pending.set(call[0], { resolve, reject, lost, unreached })
+      lines.write(call)
+    })
+  }
+
+  #connect(): Connection {
+    const socket = connect(this.#path)
+    const pending = new Map<number, Pending>()
+    let reached = false
+    let cause: Error | undefined
+    socket.once('connect', () => {
+      reached = true
+    })
+    socket.on('error', (error) => {
+      cause = error
+    })
+    socket.once('close', () => {
+      if (this.#connection?.socket === socket) this.#connection = undefined
+      for (const { reject, lost, unreached } of pending.values())
+        reject(
+          new SealedError(
+            reached ? lost : unreached,
+            'the embassy does not answer; it is being started again',
+            { cause },
+          ),
+        )
+    })
+    const lines = new Lines(socket, (line) => {
+      const [number, succeeded, value] = line as Answer
+      const call = pending.get(number)
+      pending.delete(number)
+      if (succeeded) call?.resolve(value)
+      else call?.reject(fromRpcError(value))
+    })
+    return { socket, lines, pending }
   }
 }
