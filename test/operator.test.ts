@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { createApiKey } from '@sealed/client'
 import { check, decodeReceipt, overviewSchema } from '@sealed/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { undocumented } from '../gateway/src/test-support/documented.ts'
 import { REPOSITORY } from '../scripts/instance/paths.ts'
 import type { Instance } from '../scripts/up.ts'
 import { CHAT, eventually, readReply, upAside } from './support/instance.ts'
@@ -33,6 +34,10 @@ const chat = async () =>
       body,
     }),
   )
+const overview = async () => {
+  const answer = await fetch(`${instance.url}/v1/status`)
+  return check(overviewSchema, await answer.json(), 'overview')
+}
 const metrics = async () => (await fetch(`${admin}/metrics`)).text()
 const valueIn = (text: string, series: string) =>
   Number(
@@ -66,19 +71,44 @@ test('metrics show every step of what was served, of both processes', async () =
 
 test('the page for people says what the machine is', async () => {
   const { receipt } = await chat()
-  const overview = await eventually('a checkpoint of it', async () => {
-    const answer = await fetch(`${instance.url}/v1/status`)
-    const now = check(overviewSchema, await answer.json(), 'overview')
+  const seen = await eventually('a checkpoint of it', async () => {
+    const now = await overview()
     return (now.checkpoint?.size ?? 0) > decodeReceipt(receipt!).index ? now : undefined
   })
-  expect(overview).toMatchObject({
+  expect(seen).toMatchObject({
     attestation: { document: decodeReceipt(receipt!).document, evidence: ['tpm', 'event-log'] },
     metering: 'required',
     ready: true,
     workloads: [{ name: 'noop', replicas: 1, replicas_ready: 1, seal_policy: 'request' }],
   })
   const page = await fetch(`${instance.url}/v1/status`, { headers: { accept: 'text/html' } })
-  expect(await page.text()).toContain(overview.attestation.document)
+  expect(await page.text()).toContain(seen.attestation.document)
+})
+
+test('the OpenAPI document is right about what a real instance answers', async () => {
+  const document = await (await fetch(`${instance.url}/openapi.json`)).json()
+  const { receipt } = await chat()
+  const { document: digest, leaf } = decodeReceipt(receipt!)
+  if (leaf.kind !== 'session') throw new Error('no session')
+  const [origin] = /[0-9a-f]{16}$/.exec((await overview()).checkpoint!.origin)!
+  const values = { digest, id: leaf.session, origin, level: '0', index: '000.p/1' }
+  let asked = 0
+  for (const [path, item] of Object.entries(document.paths as Record<string, object>)) {
+    if (!('get' in item)) continue
+    const filled = path.replace(/\{(\w+)\}/g, (_, name: keyof typeof values) => values[name])
+    const answer = await fetch(instance.url + filled, {
+      headers: { authorization: `Bearer ${key}` },
+    })
+    expect([filled, answer.status]).toEqual([filled, 200])
+    expect(await undocumented('GET', filled, answer), filled).toEqual([])
+    asked += 1
+  }
+  expect(asked).toBeGreaterThan(12)
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
+  for (const request of [body, '{', JSON.stringify({ model: 'none' })]) {
+    const answer = await fetch(instance.url + CHAT, { method: 'POST', headers, body: request })
+    expect(await undocumented('POST', CHAT, answer)).toEqual([])
+  }
 })
 
 test('usage by key adds up, to the byte', async () => {

@@ -15,6 +15,7 @@ import { completions } from './routes/completions.ts'
 import { health } from './routes/health.ts'
 import { log } from './routes/log.ts'
 import { models } from './routes/models.ts'
+import { openapi } from './routes/openapi.ts'
 import { receipts } from './routes/receipts.ts'
 import { sealed } from './routes/sealed.ts'
 import { status as overview } from './routes/status.ts'
@@ -49,6 +50,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   app.route('/v1/status', overview(deps.embassy))
   app.route('/log', log(deps.embassy))
   app.route('/health', health(status))
+  app.route('/openapi.json', openapi())
   app.notFound((c) =>
     answerError(
       c,

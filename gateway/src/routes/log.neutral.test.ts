@@ -1,14 +1,16 @@
+import { utf8 } from '@sealed/protocol'
 import { describe, expect, it } from 'vitest'
 import { fakeApp, ID } from '../test-support/fakes.ts'
 
 const ORIGIN = '0123456789abcdef'
+const PART = utf8('{"part":1}')
 const get = async (path: string) => {
   const asked: string[] = []
   const { app } = fakeApp({
     embassy: {
       log: async (origin, resource) => {
         asked.push(`${origin} ${resource}`)
-        return Uint8Array.of(1)
+        return PART
       },
     },
   })
@@ -28,7 +30,7 @@ describe('GET /log', () => {
     const { asked, response } = await get(path)
     expect([response.status, response.headers.get('content-type')]).toEqual([200, type])
     expect(asked).toEqual([passed])
-    expect(new Uint8Array(await response.arrayBuffer())).toEqual(Uint8Array.of(1))
+    expect(new Uint8Array(await response.arrayBuffer())).toEqual(PART)
   })
 
   it('may be cached for ever where an origin says which log it is, and only there', async () => {

@@ -13,6 +13,7 @@ import {
 } from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import type { Deps, PlainAnswer, PlainCall } from '../deps.ts'
+import { undocumented } from './documented.ts'
 
 export const NOW = 1_800_000_000_000
 export const ID = '0123456789abcdef0123456789abcdef'
@@ -110,7 +111,24 @@ export function fakeApp(parts: Parts = {}) {
       ...parts.limits,
     },
   }
-  return { app: createApp(deps), calls, deps }
+  return { app: held(createApp(deps)), calls, deps }
+}
+
+/** The same app, each of whose answers is held against the OpenAPI document. */
+function held(app: ReturnType<typeof createApp>) {
+  const { request } = app
+  app.request = async (input, init, ...more) => {
+    const answer = await request(input, init, ...more)
+    const asked = new URL(String(input), 'http://localhost')
+    const method = init?.method ?? 'GET'
+    // A client that has left is told nothing that anybody could document.
+    if (init?.signal?.aborted) return answer
+    const problems = await undocumented(method, asked.pathname, answer)
+    if (problems.length > 0)
+      throw new Error(`${method} ${asked.pathname} ${answer.status}: ${problems.join('; ')}`)
+    return answer
+  }
+  return app
 }
 
 export function streamOf(...parts: Uint8Array[]): ReadableStream<Uint8Array> {
