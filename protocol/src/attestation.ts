@@ -20,7 +20,9 @@ export type EgressRule = v.InferOutput<typeof egressRuleSchema>
 /** What is measured into PCR 8, as the SHA-256 of its canonical bytes. */
 export const configurationSchema = v.strictObject({
   attribution: name,
-  authorities: v.array(v.strictObject({ id: hex(16), public_key: base64url(32) })),
+  authorities: v.array(
+    v.strictObject({ id: hex(16), public_key: v.pipe(base64url(32), v.length(43)) }),
+  ),
   metering: v.picklist(['required', 'optional']),
   version: v.literal(1),
   workloads: v.array(

@@ -30,6 +30,13 @@ export interface Checkpoint {
 
 const bad = (message: string) => new SealedError('receipt.invalid', `checkpoint: ${message}`)
 
+/** Whether the TPM's counter rose from one checkpoint of a boot to a later one, as it does with each that is made. */
+export const hasCounted = (
+  later: Pick<Checkpoint, 'counter' | 'size'>,
+  earlier: Pick<Checkpoint, 'counter' | 'size'>,
+): boolean =>
+  later.size > earlier.size ? later.counter > earlier.counter : later.counter >= earlier.counter
+
 /** The log's origin for a key set digest. */
 export const logOrigin = (keySetDigest: Uint8Array): string =>
   `sealed/${toHex(keySetDigest).slice(0, 16)}`

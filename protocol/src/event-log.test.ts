@@ -130,6 +130,14 @@ describe('a log', () => {
     await expect(parse([], header)).rejects.toThrow(invalid)
   })
 
+  it('has no event that extends nothing and has a digest in another bank', async () => {
+    const odd = whole.slice()
+    const sha1 = (await logBytes([])).length + 4 + 4 + 4 + 2
+    expect(odd[sha1]).toBe(0)
+    odd[sha1] = 1
+    await expect(parseEventLog(odd)).rejects.toThrow(invalid)
+  })
+
   it('may carry what its vendor says', async () => {
     expect((await parse([ipl(4)], { vendor: new Uint8Array(8).fill(9) })).events.length).toBe(1)
   })

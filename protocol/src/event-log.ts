@@ -77,8 +77,6 @@ export async function parseEventLog(bytes: Uint8Array): Promise<EventLog> {
     const event = readLogEvent(r, algorithms, PCRS)
     if (event.type !== EVENT.noAction) {
       extended.push(event)
-    } else if (event.digest.some((byte) => byte !== 0)) {
-      throw bad('an event that extends nothing has a digest')
     } else if (equal(event.data.subarray(0, STARTUP_LOCALITY.length), STARTUP_LOCALITY)) {
       if (event.pcr !== 0 || startupLocality !== undefined || extended.some(({ pcr }) => pcr === 0))
         throw bad('startup locality is not told once, before PCR 0 is extended')
@@ -142,7 +140,7 @@ export function readLogHeader(r: TpmReader, form: LogForm): Map<number, number> 
   return algorithms
 }
 
-/** Reads one event, with its digest for the bank that is quoted. */
+/** Reads one event, with its digest for the bank that is quoted. One that extends nothing has none in any bank. */
 export function readLogEvent(
   r: TpmReader,
   algorithms: ReadonlyMap<number, number>,
@@ -160,6 +158,8 @@ export function readLogEvent(
       throw bad(`an event has a digest of algorithm ${algorithm} twice or unannounced`)
     digests.set(algorithm, r.take(size))
   }
+  if (type === EVENT.noAction && [...digests.values()].some((digest) => digest.some(Boolean)))
+    throw bad('an event that extends nothing has a digest')
   return { pcr, type, digest: digests.get(bank)!, data: r.take(r.u32()) }
 }
 

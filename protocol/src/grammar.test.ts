@@ -165,6 +165,8 @@ describe('a session', () => {
     expect(change((all) => (all[3]!.mono_us = '19'))).toThrow(/earlier/)
     expect(change((all) => (all[8]!.mono_us = '69'))).toThrow(/earlier/)
     expect(change((all) => (all[3]!.mono_us = '20'))).not.toThrow()
+    expect(change((all) => (all[3]!.utc_ms = 1001))).toThrow(/earlier/)
+    expect(change((all) => (all[3]!.utc_ms = 1002))).not.toThrow()
     const long = (all: Statement[]) => {
       for (const [i, s] of all.entries()) s.mono_us = String(18446744073709551600n + BigInt(i))
     }

@@ -36,13 +36,16 @@ const GRAMMAR: Record<State, Edges> = {
 export function checkGrammar(statements: readonly Statement[]): void {
   let state: State = 'start'
   let mono = -1n
+  let utc = 0
   for (const [index, statement] of statements.entries()) {
     const next: State | undefined = GRAMMAR[state][statement.type]
     if (!next) throw wrong(`${statement.type} may not follow at position ${index} (state ${state})`)
     if (statement.seq !== index) throw wrong(`statement ${index} is numbered ${statement.seq}`)
     const at = BigInt(statement.mono_us)
-    if (at < mono) throw wrong(`statement ${index} is earlier than the one before it`)
+    if (at < mono || statement.utc_ms < utc)
+      throw wrong(`statement ${index} is earlier than the one before it`)
     mono = at
+    utc = statement.utc_ms
     state = next
   }
   if (state !== 'end') throw wrong(`the session does not end (state ${state})`)

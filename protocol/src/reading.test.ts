@@ -3,6 +3,7 @@
 // no opening fits; without the check for two leaves of one session a doubled leaf doubles what can be opened.
 import { describe, expect, it } from 'vitest'
 import { fromBase64url, randomBytes, toBase64url, toHex } from './bytes.ts'
+import { canonicalize } from './json.ts'
 import { changeBytes, MAX_OPENINGS, type Opening, parseReading, replayMeters } from './reading.ts'
 import { type SessionLeaf, saltedDigest } from './statement.ts'
 
@@ -58,6 +59,39 @@ describe('replay', () => {
     await expect(replayMeters([...leaves, leaves[0]!], mine)).rejects.toThrow(
       unproven(/two leaves/),
     )
+  })
+})
+
+describe('a reading', () => {
+  const authority = 'a'.repeat(32)
+  const meter = { capability: `${authority}/x`, millionths: 1 }
+  const reference = { capability: `${authority}/x`, count: 1, model: 'b'.repeat(64) }
+  const other = `${'b'.repeat(32)}/x`
+  const made = (change: { meters?: object[]; openings?: object[]; references?: object[] }) => {
+    const { references = [reference], ...rest } = change
+    const counted = Object.fromEntries(
+      'boots egress_open_ms output_bytes_unmetered registry_version rollbacks sessions sessions_unmetered'
+        .split(' ')
+        .map((name) => [name, 0]),
+    )
+    const coverage = { ...counted, origin: 'o', references }
+    const opened = { ...mine[0]!, capability: meter.capability }
+    const reading = { authority, coverage, meters: [meter], openings: [opened], version: 1 }
+    return canonicalize({ ...reading, ...rest })
+  }
+
+  it('is of its authority’s own capabilities', () => {
+    expect(parseReading(made({})).meters).toEqual([meter])
+    for (const change of [
+      { meters: [{ ...meter, capability: other }] },
+      { openings: [{ ...mine[0]!, capability: other }] },
+      { references: [{ ...reference, capability: other }] },
+    ])
+      expect(() => parseReading(made(change))).toThrow(/own capabilities/)
+  })
+
+  it('has one meter for each', () => {
+    expect(() => parseReading(made({ meters: [meter, meter] }))).toThrow(/one meter/)
   })
 })
 

@@ -4,39 +4,53 @@ import * as v from 'valibot'
 import { fromBase64url, utf8 } from './bytes.ts'
 import { SealedError } from './errors.ts'
 import { canonicalize, parseCanonical } from './json.ts'
-import { base64url, check, digest, hex, integer, text } from './schema.ts'
+import { base64url, capability, check, digest, hex, integer, text } from './schema.ts'
 import { type SessionLeaf, saltedDigest } from './statement.ts'
 
 /** The most openings that one reading holds; the next reading goes on from there. */
 export const MAX_OPENINGS = 1_000
 
 const openingSchema = v.strictObject({
-  capability: text(128),
+  capability,
   millionths: integer(),
   salt: v.pipe(base64url(32), v.length(43)),
   session: hex(16),
 })
 export type Opening = v.InferOutput<typeof openingSchema>
 
-export const readingSchema = v.strictObject({
+const readingEntries = v.strictObject({
   authority: hex(16),
   coverage: v.strictObject({
     boots: integer(),
     egress_open_ms: integer(),
     origin: text(128),
     output_bytes_unmetered: integer(),
-    references: v.array(v.strictObject({ capability: text(128), count: integer(), model: digest })),
+    references: v.array(v.strictObject({ capability, count: integer(), model: digest })),
     registry_version: integer(),
     rollbacks: integer(),
     sessions: integer(),
     sessions_unmetered: integer(),
   }),
-  meters: v.array(v.strictObject({ capability: text(128), millionths: integer() })),
+  meters: v.array(v.strictObject({ capability, millionths: integer() })),
   /** Where the next reading goes on (`after` of its action); absent when these openings are the last. */
   next: v.exactOptional(integer(1)),
   openings: v.pipe(v.array(openingSchema), v.maxLength(MAX_OPENINGS)),
   version: v.literal(1),
 })
+export const readingSchema = v.pipe(
+  readingEntries,
+  v.check(
+    ({ authority, coverage, meters, openings }) =>
+      [...coverage.references, ...meters, ...openings].every(({ capability }) =>
+        capability.startsWith(`${authority}/`),
+      ),
+    'must be of the authority’s own capabilities',
+  ),
+  v.check(
+    ({ meters }) => new Set(meters.map(({ capability }) => capability)).size === meters.length,
+    'must have one meter for each capability',
+  ),
+)
 export type Reading = v.InferOutput<typeof readingSchema>
 
 /** Parses a reading's canonical text; throws `json.*` or `schema.invalid`. */

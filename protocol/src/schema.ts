@@ -41,6 +41,12 @@ export const name = v.pipe(
   v.regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be a name [a-z0-9][a-z0-9._-]*'),
 )
 
+/** A capability, wherever it stands beside those of others: whose it is, and its name. */
+export const capability = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{32}\/[a-z0-9][a-z0-9._-]{0,63}$/, 'must be <authority id>/<name>'),
+)
+
 const OCTET = '(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
 const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`)
 const isDestination = (text: string) => {

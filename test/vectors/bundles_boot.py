@@ -3,7 +3,7 @@ import certificates
 import logs
 from logs import ACTION, ALGORITHMS, APPLICATION, KERNEL, NO_ACTION, PARTITIONS, SEPARATOR, UKI, le
 from make import put
-from verifier.encodings import base64url, sha256
+from verifier.encodings import base64url, canonical, sha256
 from world import Boot, hexes
 
 LOG, STARTED, VALUES = "document.event_log", "document.boot_application", "document.pcr_reference"
@@ -95,6 +95,13 @@ def _logs(j):
     bad("of PCR 24", "there are 24", logs.log([*good, logs.of(24, 13, b"another")]))
     bad("that extends PCR 14", "an application's PCR", logs.log([*good, logs.of(14, 13, b"another")]))
     bad("that extends PCR 8", "an application's PCR", logs.log([*good, logs.of(8, 13, b"another")]))
+    told = j.boot.configuration, j.boot.k
+    for name, event in (("the configuration", (8, 13, sha256(canonical(told[0])), b"x")), ("the key set", (14, 13, told[1], b"x"))):
+        text = base64url(logs.log([*good, event]))
+        j.failed(
+            f"an event log that tells of {name} itself, as it was measured", "ours alone", [LOG], *strict(image(j.boot)),
+            document=j.boot.document(event_log=text), unskipped=[LOG, VALUES],
+        )
     bad("that extends a PCR that was not quoted", "no value", logs.log([*good, logs.of(10, 13, b"another")]))
     bad("silent on PCR 12", "the value is not zero", pcr={"p12": sha256(b"added")}, also=[VALUES])
     bad("silent on PCR 9", "the value is not zero", logs.log([each for each in good if each[0] != 9]))
@@ -111,6 +118,13 @@ def _logs(j):
     bad("whose separators are called something else", "separator's digest", logs.log(renamed))
     dressed = [(*each[:3], b"path of the image") if each[1] == SEPARATOR else each for each in good]
     bad("whose separators have other data", "separator's data", logs.log(dressed))
+    fewer = Boot("without PCR 3")
+    del fewer.pcrs[3]
+    silent = logs.log([each for each in good if each[0] != 3])
+    j.failed(
+        "an event log silent on a PCR that was not quoted", "PCR 3 is quoted", [LOG], boot=fewer,
+        document=fewer.document(event_log=base64url(silent)), unskipped=[LOG],
+    )
     j.verified(
         "an event log that nobody asked for", plain, document=j.boot.document(event_log=base64url(whole)), unskipped=[LOG],
     )
@@ -150,6 +164,9 @@ def _applications(j):
     judged("an application called something else", "failed", "its data does not make its digest", [
         each if each[2] != KERNEL else (4, 13, KERNEL, b"path of the kernel") for each in good
     ])
+    for pcr in (5, 9):
+        judged(f"an application of PCR {pcr}, which is none", "verified", None, [*good, (pcr, APPLICATION, hexes_("elsewhere"), b"path")])
+    judged("remarks in PCRs 2 and 4", "verified", None, [*good, *((pcr, NO_ACTION, bytes(32), b"a remark") for pcr in (2, 4))])
     judged("an unknown event in PCR 4", "failed", "it may be an application", [*good, logs.of(4, 13, b"x")])
     judged("an unknown event in PCR 2", "failed", "it may be an application", [*good, logs.of(2, 8, b"option ROM")])
     judged("an action that is no text", "failed", "it may be an application", [*good, logs.of(4, ACTION, b"\x7fELF")])
@@ -157,6 +174,11 @@ def _applications(j):
     judged("a partition table that is none", "failed", "it may be an application", [*good, logs.of(4, PARTITIONS, b"MZ")])
     judged("a partition table in PCR 4", "verified", None, [*good, logs.of(4, PARTITIONS, b"EFI PART" + bytes(8))])
     judged("an image of which no application is named", "incomplete", "nothing to compare with", good, lambda boot: image(boot, uki=None))
+    boot, log = j.boot, base64url(logs.log(good))
+    two = [image(boot, uki=(hexes_("another"),), version="1"), image(boot, version="2")]
+    j.verified("the second of two images that fit, by its applications", *strict(*two), document=boot.document(event_log=log), unskipped=[LOG, STARTED, VALUES])
+    unnamed = [two[0], image(boot, uki=None, version="2")]
+    j.incomplete("the second of two images that fit, of which no application is named", "nothing to compare with", *strict(*unnamed), document=boot.document(event_log=log), unskipped=[LOG, VALUES])
     judged("another image's application", "failed", "not this image's", good, lambda boot: image(boot, uki=(hexes_("another"),)))
 
 
@@ -190,6 +212,10 @@ def _images(j):
     for i in (12, 13):
         boot = Boot(pcr={i: sha256(b"added")})
         bad(f"PCR {i} is not zero, and no image names it", named([row(4, boot.pcrs[4].hex())]), boot=boot)
+    for i in (12, 13):
+        boot = Boot(f"without PCR {i}")
+        del boot.pcrs[i]
+        bad(f"PCR {i} was not quoted, and no image names it", named([row(4, boot.pcrs[4].hex())]), boot=boot)
     for rows in ((4, 9), (4, 11), (4,)):
         j.incomplete(
             f"an image that names PCRs {rows} alone, where the event log is wanted", "9 and 11 pin what was booted",

@@ -3,11 +3,13 @@ import base64
 from datetime import datetime
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 import certificates
+import der
 from bundles_base import ALL, NO_AK
 from make import drop, put
-from seeded import ec_key, ed_key, rsa_key, some
+from seeded import ec_key, ecdsa, ed_key, pss, rsa_key, some
 from verifier.edits import edited
 from verifier.encodings import base64url, canonical, sha256
 from world import NOW_MS, SPKI, WORKLOAD, Boot, authority, hexes, tpm_public
@@ -71,10 +73,11 @@ def _chain(j):
     public = j.boot.ak.public_key()
     leaf, middle, root = certificates.chain(public)
 
-    def bad(name, reason, *chain, **more):
+    def bad(name, reason, *chain, trusted=root, **more):
         made = [base64url(each) for each in chain]
         document = j.boot.document(ak={"chain": made, "public": j.document["ak"]["public"]})
-        j.failed(f"a chain {name}", reason, ["document.ak_chain"], document=document, **more)
+        trust = put("policy", "ak_roots", value=[sha256(trusted).hex()])
+        j.failed(f"a chain {name}", reason, ["document.ak_chain"], trust, document=document, **more)
 
     def ok(name, *chain, trusted=root):
         document = j.boot.document(ak={"chain": [base64url(each) for each in chain], "public": j.document["ak"]["public"]})
@@ -87,7 +90,7 @@ def _chain(j):
     silent = certificates.middle(usage=None)
     ok("whose issuers state no KeyUsage", leaf, silent, root)
     flat = certificates.root(ca=0)
-    bad("longer than its root allows", "path length", leaf, middle, certificates.root(ca=0))
+    bad("longer than its root allows", "path length", leaf, middle, flat, trusted=flat)
     ok("of a root that allows no CA below", direct, flat, trusted=flat)
     start, end = datetime(2020, 1, 1), datetime(2021, 1, 1)
     bad("that nobody trusts", "root", leaf, middle, certificates.root(signer=certificates.ROOT, end=datetime(2049, 1, 1)))
@@ -125,8 +128,33 @@ def _chain(j):
     names = b"\x30\6\x82\4test"
     ok("whose leaf has critical names", certificates.leaf(public, extensions=[(alternative, names, True)]), middle, root)
     bad("whose intermediate has critical names", "not understood", leaf, certificates.middle(extensions=[(alternative, names, True)]), root)
+    _algorithms(ok, bad, public)
     bad("signed over SHA-1", "hash", certificates.leaf(public, hash=hashes.SHA1()), middle, root)
     bad("with one bit of a signature", "signature", bytes(twisted), middle, root)
+
+
+def _algorithms(ok, bad, public):
+    leaf, middle, root = certificates.chain(public)
+
+    def salted(algorithm, salt=48, name="sha384"):
+        return der.resigned(leaf, lambda tbs: pss(certificates.MIDDLE, tbs, "leaf", salt, name), algorithm)
+
+    ok("under RSASSA-PSS", salted(der.pss()), middle, root)
+    ok("under RSASSA-PSS and SHA-256", salted(der.pss("256", salt=32), 32, "sha256"), middle, root)
+    bad("under RSASSA-PSS with a shorter salt", "as long as the hash", salted(der.pss(salt=32), 32), middle, root)
+    bad("under RSASSA-PSS with another salt than stated", "signature", salted(der.pss(), 32), middle, root)
+    sha384 = lambda tbs: certificates.MIDDLE.sign(tbs, padding.PKCS1v15(), hashes.SHA384())
+    bad("with another algorithm behind than within", "one alone", der.resigned(leaf, sha384, behind=der.RSA_SHA384), middle, root)
+    ok("signed over SHA-384", der.resigned(leaf, sha384, der.RSA_SHA384), middle, root)
+    signer = ec_key("intermediate")
+    above = certificates.certificate("Test Intermediate", signer.public_key(), "Test Root", certificates.ROOT, ca=0)
+
+    def curved(zeros=0):
+        spelled = lambda tbs: der.sequence(*(der.integer(each, zeros) for each in ecdsa(signer, tbs)))
+        return der.resigned(leaf, spelled, der.ECDSA_SHA256)
+
+    ok("signed with ECDSA", curved(), above, root)
+    bad("signed with ECDSA, zeros before its integers", "one spelling", curved(1), above, root)
 
 
 def _quote(j):
@@ -255,5 +283,12 @@ def _policy(j):
         failed = [*only, "receipt.configuration"] if name == "no workload" else only
         boot = Boot("configured " + name, configuration={**configured, **change})
         j.failed(f"a configuration with {name}", reason, failed, boot=boot)
+    ident, raw = j.boot.configuration["authorities"][0]["id"], authority("two")[1]
+    posing = {"authorities": [{"id": ident, "public_key": base64url(raw)}]}
+    boot = Boot("configured another key", configuration={**configured, **posing})
+    j.failed("a configuration with an authority's id over another's key", "who signs under it", only, boot=boot)
+    again = {"workloads": [WORKLOAD, {**WORKLOAD, "image": hexes("another image")}]}
+    boot = Boot("configured one name twice", configuration={**configured, **again})
+    j.failed("a configuration with two workloads of one name", "which is meant", only, boot=boot)
     optional = Boot("configured optional metering", configuration={**configured, "metering": "optional"})
     j.verified("optional metering where that is enough", put("policy", "metering", value="optional"), boot=optional)

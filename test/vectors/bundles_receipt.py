@@ -117,6 +117,7 @@ def _grammar(j):
     bad("a gap", "seq", edited(whole, put(8, "seq", value=9)), False)
     bad("a number twice", "seq", edited(whole, put(3, "seq", value=2)), False)
     bad("time that runs backwards", "mono_us", edited(whole, put(4, "mono_us", value="4999999999")), False)
+    bad("a claimed time that falls", "utc_ms", edited(whole, put(4, "utc_ms", value=whole[3]["utc_ms"] - 1)), False)
     huge = edited(whole, *(put(i, "mono_us", value="18446744073709551615" if i < 8 else "18446744073709551614") for i in range(9)))
     bad("time that falls by one at 2 to the 64th", "mono_us is a 64-bit number", huge, False)
     for member in ("expect", "header_digest", "transport_key"):
@@ -277,11 +278,21 @@ def _session(j):
     bad("with a transport key that is not listed", "key", of, say("request.received", "transport_key", value=hexes("x")))
     of = ["receipt.transport_key"]
     key = j.boot.transport[0]
-    bad("after its transport key ended", "validity", of, say("request.received", "utc_ms", value=key["not_after_ms"] + 1), body={"time": key["not_after_ms"] + 2})
+
+    def from_moment(moment):
+        """The session as it would have been, had it begun then."""
+        moved = moment - j.session.statements[0]["utc_ms"]
+        return [put("statements", i, "utc_ms", value=each["utc_ms"] + moved) for i, each in enumerate(j.session.statements)]
+
+    late = key["not_after_ms"] + 1
+    bad("after its transport key ended", "validity", of, *from_moment(late), body={"time": late + 60})
     bad("before its transport key began", "validity", of, say("request.received", "utc_ms", value=key["not_before_ms"] - 1))
     for name, moment in (("last", key["not_after_ms"]), ("first", key["not_before_ms"])):
-        leaf = edited(j.session.leaf, say("request.received", "utc_ms", value=moment))
-        j.verified(f"the {name} millisecond of a transport key", leaf=leaf, body={"time": key["not_after_ms"]})
+        leaf = edited(j.session.leaf, *from_moment(moment))
+        j.verified(f"the {name} millisecond of a transport key", leaf=leaf, body={"time": key["not_after_ms"] + 60})
+    aborted = Session(j.boot, "aborted unmetered", abort=5)
+    leaf = edited(aborted.leaf, put("statements", 4, "metered", value=False))
+    j.verified("an aborted session that was not metered", drop("output"), session=aborted, leaf=leaf, skipped=["receipt.output"])
 
 
 def _request(j):
@@ -310,6 +321,9 @@ def _request(j):
     j.failed("a receipt without a nonce", "echo", ["receipt.nonce"], leaf=edited(j.session.leaf, drop("statements", 0, "nonce")))
     plain = Session(j.boot, "a plain one", "plain")
     j.failed("an envelope answered by a plain receipt", "door", both, put("request", value=j.base["request"]), session=plain)
+    body = put("input", value=base64url(j.session.input))
+    j.failed("a plain body answered by an envelope's receipt", "door", both[:1], body)
+    j.failed("a plain body alone, answered by an envelope's receipt", "door", both[:1], body, drop("request"), skipped=["receipt.nonce"])
     j.failed("another body", "input digest", of, put("input", value=base64url(b"{}")), session=plain)
     j.failed("another nonce", "echo", ["receipt.nonce"], put("nonce", value=base64url(some("x", 32))), session=plain)
 

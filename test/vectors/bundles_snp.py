@@ -2,8 +2,9 @@
 import hashlib
 
 import certificates
+import der
 from make import put
-from seeded import P384, ec_key, ecdsa, some
+from seeded import P384, ec_key, ecdsa, pss, some
 from verifier.encodings import base64url, sha256
 from world import tpm_public
 
@@ -55,6 +56,7 @@ def vcek(chip=CHIP, extra=(), without=(), key=VCEK, fmc=None, **change):
     listed = [(f"{AMD}.{oid}", integer(value), False) for oid, value in stated.items() if oid not in without]
     listed += [(f"{AMD}.4", chip, False)] if chip is not None else []
     listed += [(f"{AMD}.{oid}", value, False) for oid, value in extra]
+    listed += change.pop("marked", ())
     return certificates.leaf(key.public_key(), usage=None, extensions=listed, **change)
 
 
@@ -129,8 +131,23 @@ def lies(j):
     form("no certificate", "three", listed=[])
     form("with an event log", "SNP has none", event_log="AA")
     form("with certificates that are none", "DER", listed=[b"\x30\0", *chain[1:]])
+    form("with a root that is no certificate", "DER", listed=[*chain[:2], b"\x30\0"])
+    salted = der.resigned(vcek(), lambda tbs: pss(certificates.MIDDLE, tbs, "vcek"), der.pss())
+    ok("a VCEK under RSASSA-PSS, as AMD signs it", listed=[salted, *chain[1:]])
+    j.incomplete(
+        "SNP: reference values of the other kind alone", "no measurement to compare with", *wanted(measurements=None),
+        put("policy", "tee", "tdx", value={"mrtd": ["00" * 48]}), document=document(report(data), chain),
+        unskipped=[each for each in made if each != "document.tee_reference"],
+    )
+    j.failed(
+        "SNP: evidence of both kinds asked for", "it is of one", ["document.tee_form"], *wanted(("tpm", "sev-snp", "tdx")),
+        document=document(report(data), chain), unskipped=["document.tee_form"],
+    )
     bad("another root", "root", "chain", policy=wanted(roots=None))
     bad("a VCEK of another issuer", "signature", "chain", listed=[vcek(signer=certificates.OTHER), *chain[1:]])
+    odd = [(f"{AMD}.99", b"\5\0", True)]
+    bad("a VCEK with an unknown critical extension", "not understood", "chain", listed=[vcek(marked=odd), *chain[1:]])
+    bad("an ASK with an unknown critical extension", "not understood", "chain", listed=[chain[0], certificates.middle(extensions=odd), chain[2]])
     bad("another VCEK", "signature", "signature", report(data, key=ec_key("another vcek", P384)))
     twisted = bytearray(report(data))
     twisted[0x2A0] ^= 1
@@ -158,6 +175,7 @@ def lies(j):
     ok("newer firmware than committed", report(data, firmware=bytes((0, 56, 1, 0))))
     for name, reason, leaf in (
         ("without its chip", "CHIP_ID", vcek(chip=None)),
+        ("with its chip in another OCTET STRING", "raw bytes", vcek(chip=b"\4\x40" + CHIP)),
         ("with a short chip", "CHIP_ID", vcek(chip=CHIP[:8])),
         ("without a level", "levels", vcek(without=("3.3",))),
         ("with a reserved level", "zero or absent", vcek(stated={"3.4": 1})),

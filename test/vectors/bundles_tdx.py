@@ -126,6 +126,14 @@ def lies(j):
     ok("with attributes that only change the processor", quote(data, attributes=1 << 16 | 1 << 30 | 1 << 63))
     ok("with its event log", log=True)
     ok("with every reference value", policy=wanted(mr_seam=[SEAM.hex()], rtmrs=[{"digests": [each.hex()], "index": i} for i, each in enumerate(rtmrs())]))
+    one_rtmr = [{"digests": [rtmrs()[2].hex()], "index": 2}]
+    for name, named in (("MRSEAM", {"mr_seam": [SEAM.hex()]}), ("an RTMR", {"rtmrs": one_rtmr})):
+        j.incomplete(
+            f"TDX: {name} alone as reference value", "without MRTD it says what it likes", *wanted(mrtd=None, **named),
+            document=document(quote(data)), unskipped=[each for each in MADE if each != "document.tee_reference"],
+        )
+    ok("an RTMR and MRTD as reference values", policy=wanted(rtmrs=one_rtmr))
+    bad("another RTMR2, and no MRTD named", "reference value", "reference", policy=wanted(mrtd=None, rtmrs=[{"digests": ["00" * 48], "index": 2}]))
     j.incomplete(
         "TDX: no reference value", "nothing to compare with", *wanted(mrtd=None), document=document(quote(data)),
         unskipped=[each for each in MADE if each != "document.tee_reference"],
@@ -148,6 +156,7 @@ def lies(j):
     form("another certification", "6 alone", quote(data, certified_type=5))
     form("certified by another chain", "5 alone", quote(data, chain_type=3))
     form("a byte behind its certificates", "left over", quote(data, more=b"\0"))
+    form("a certificate that is none", "DER", quote(data, pem=pem([*CHAIN[:2], b"\x30\0"])))
     form("two certificates", "three", quote(data, pem=pem(CHAIN[1:])))
     form("PEM in lines of 60", "one spelling", quote(data, pem=pem(CHAIN, 60)))
     form("PEM with text before", "one spelling", quote(data, pem=b"x" + pem(CHAIN)))
@@ -191,6 +200,7 @@ def lies(j):
         ("with events in another register", "RTMRs", ccel([(4, *each[1:]) for each in MEASURED])),
         ("of register 5", "1 to 4", ccel([*MEASURED, (5, 13, some("more", 48))])),
         ("of register 0", "1 to 4", ccel([*MEASURED, (0, 13, some("more", 48))])),
+        ("with an event of register 0 that extends nothing", "1 to 4", ccel([*MEASURED, (0, 3, bytes(48))])),
         ("whose first record is of register 0", "1", ccel(pcr=0)),
         ("with padding behind", "left over", ccel() + b"\xff" * 8),
         ("with an event that extends nothing, and a digest", "zero", ccel([*MEASURED, (1, 3, some("more", 48))])),

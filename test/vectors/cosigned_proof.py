@@ -5,6 +5,7 @@ from formats_log import cosign, witness
 from formats_wire import NOW_MS
 from make import Vectors, put
 from seeded import ed_key
+from verifier.edits import edited
 from verifier.encodings import base64url, canonical
 from verifier.merkle import leaf_hash
 from world import Boot, merkle, merkle_path, note
@@ -89,6 +90,9 @@ def lies(j):
     bad("of another log", "origin", proof(lines=by("one"), origin="sealed/" + "0" * 16))
     bad("of another boot", "resetCount", proof(lines=by("one"), reset=8))
     bad("after a resume", "restartCount", proof(lines=by("one"), restart=1))
+    bad("whose counter stood still", "counter", proof(lines=by("one"), counter=41))
+    bad("smaller than the receipt's, with its counter", "counter", proof(6, by("one"), counter=41))
+    j.verified("witnessed at a smaller checkpoint", *edits(proof(6, by("one"), counter=40), 1, one), **seen)
     bad("of another attestation key", "name", proof(lines=by("one"), name=Boot("stranger").name.hex()))
     bad("signed by another", "signature", proof(lines=by("one"), signer=ed_key("stranger")))
     forked = [leaf_hash(f"other {i}".encode()) for i in range(7)]
@@ -104,6 +108,17 @@ def lies(j):
     time = ["receipt.time"]
     j.failed("a session that claims a time before it was asked for", "300 s", time, put("sent_ms", value=NOW_MS + 290001))
     j.verified("a session that claims a time 300 s before", put("sent_ms", value=NOW_MS + 290000))
+    # `until` is one second after the cosignature, and the last statement may claim 300 s more.
+    for name, behind, add in (("at the end", 0, j.verified), ("behind the end", 1, j.failed)):
+        moment = NOW_MS + 1000 + behind
+        slow = edited(j.session.leaf, put("statements", 8, "utc_ms", value=moment))
+        hashes = [leaf_hash(f"leaf {i}".encode()) for i in range(12)]
+        hashes[3] = leaf_hash(canonical(slow))
+        text = boot.body(12, merkle(hashes), counter=42, time=moment)
+        lines = cosign(text, "one", when - 50) + cosign(text, "one", when - 300)
+        shown = proof_text(3, merkle_path(hashes, 3), note(text, boot.origin, boot.ledger) + lines)
+        told = [] if add == j.verified else ["300 s behind, and the second begun", time]
+        add(f"a session that ended {name} of what a witness allows", *told, *edits(shown, 1, one), leaf=slow, body={"time": moment}, **seen)
     early = by("one", seconds=when - 312)
     bad("cosigned long before the session", "300 s", proof(lines=early), failed=time)
     bad("cosigned before it was asked for", "bounds exclude one another", proof(lines=by("one", seconds=when - 20)), failed=time, sent_ms=NOW_MS)

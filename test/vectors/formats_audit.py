@@ -111,7 +111,8 @@ def _grown(a):
     late = Log("second", FIRST, leaves=rest)
     after = Log("third", late)
     a.good("other leaves behind those that were kept", 13, after, late, logs=(late, after))
-    a.good("a counter that stood still", 8, THIRD, saved=THIRD.note(8), newest=THIRD.note(9, counter=108))
+    a.good("a counter that rose by one", 8, THIRD, saved=THIRD.note(8), newest=THIRD.note(9, counter=109))
+    a.good("a counter that rose while the log did not grow", 9, THIRD, saved=THIRD.note(9), newest=THIRD.note(9, counter=200))
 
 
 def _unjudged(a):
@@ -274,6 +275,7 @@ def _parted(a):
     short = Log("third", SECOND, size=8)
     a.bad("today's log shorter than what was kept", "shorter", "size", saved=THIRD.note(9), today=short, logs=(SECOND, short), newest=short.note(8, counter=200))
     a.bad("today's log with a lower counter", "counter", "counter", saved=THIRD.note(8), newest=THIRD.note(9, counter=107))
+    a.bad("a counter that stood still while the log grew", "counter", "counter", saved=THIRD.note(8), newest=THIRD.note(9, counter=108))
     a.bad("one checkpoint twice, the newer with a lower counter", "counter", "counter", saved=THIRD.note(9), newest=THIRD.note(9, counter=108))
     a.bad("a counter above 2^53 that fell by one", "no float", "counter", saved=THIRD.note(8, counter=2**53 + 1), newest=THIRD.note(9, counter=2**53))
     a.bad("a counter that fell from the greatest there is", "64 bits", "counter", saved=THIRD.note(8, counter=2**64 - 1), newest=THIRD.note(9, counter=0))

@@ -189,13 +189,14 @@ def measurement_vectors():
         ("egress by a block of 33 bits", "32 at most", put("workloads", 0, "egress", value=[{"address": "10.0.0.0/33", "port": 443, "protocol": "tcp"}])),
         ("egress by port 0", "from 1", put("workloads", 0, "egress", value=[{"address": "10.0.0.1", "port": 0, "protocol": "tcp"}])),
         ("egress by ICMP", "no such word", put("workloads", 0, "egress", value=[{"address": "10.0.0.1", "port": 1, "protocol": "icmp"}])),
+        ("an authority's key of 31 bytes", "width", put("authorities", 0, "public_key", value=base64url(bytes(31)))),
         ("an authority's id of 15 bytes", "width", put("authorities", 0, "id", value="00" * 15)),
         ("unknown activations", "no such word", put("workloads", 0, "activations", value="onnx")),
     ):
         value = edited(base, *edits)
         stated = sha256(zero, sha256(canonical(value))).hex()
         v.bad(f"configuration, {name}", reason, of="configuration", value=value, stated=stated)
-    for name, address in (("an address", "192.0.2.1"), ("a block", "192.0.2.0/24"), ("an address of version 6", "2001:db8::1"), ("a block of version 6", "2001:db8::/32")):
+    for name, address in (("an address", "192.0.2.1"), ("a block", "192.0.2.0/24"), ("a block from within", "192.0.2.7/24"), ("an address of version 6", "2001:db8::1"), ("a block of version 6", "2001:db8::/32")):
         rule = {"address": address, "port": 443, "protocol": "tcp"}
         value = edited(base, put("workloads", value=[{**WORKLOAD, "egress": [rule]}]))
         digest = sha256(canonical(value))
@@ -206,7 +207,8 @@ def measurement_vectors():
 def event_log_vectors():
     v = Vectors(
         "event_log", "Event log", "Logs, base64url; `expect` is the value of each PCR of which the log speaks, and the applications "
-        "started. What a verifier makes of them with quoted values and images is tried in the verdicts.",
+        "started; `zeros` are that many bytes `00` behind the log. What a verifier makes of them with quoted values and images is "
+        "tried in the verdicts.",
     )
 
     def good(name, made, text=None, start=bytes(32)):
@@ -227,6 +229,22 @@ def event_log_vectors():
     good("locality 3", [(0, logs.NO_ACTION, bytes(32), b"StartupLocality\0\3"), *made], start=bytes(31) + b"\3")
     good("SHA-256 alone", made, logs.log(made, algorithms=((0x000B, 32),)))
     good("five algorithms", made, logs.log(made, algorithms=((4, 20), (0xB, 32), (0xC, 48), (0xD, 64), (0x12, 32))))
+    rest = b"\xff" * 4
+    good("a separator of ones", [logs.of(5, logs.SEPARATOR, rest), *made])
+    remarks = [(pcr, logs.NO_ACTION, bytes(32), b"a remark") for pcr in (2, 4, 10)]
+    good("events that extend nothing, where nothing else is", remarks)
+    good("events that extend nothing among applications", [*remarks, *made])
+    good("2,048 events behind the first record", [logs.of(5, 13, b"x")] * 2048, logs.log([logs.of(5, 13, b"x")] * 2048, algorithms=((0x000B, 32),)))
+
+    def filled(size):
+        """A log of one event that fills it up to `size`: what is cut off behind its head, and how many zeros that is."""
+        head = logs.first(logs.header()) + logs.event(5, 13, sha256(b"x"), b"")[:-4]
+        zeros = size - len(head) - 4
+        return {"log": base64url(head + logs.le(zeros, 4)), "zeros": zeros}
+
+    pcrs = {"5": sha256(bytes(32), sha256(b"x")).hex()}
+    v.good("262,144 bytes", **filled(262144), expect={"applications": [], "pcrs": pcrs})
+    v.bad("262,145 bytes", "262,144 at most", **filled(262145))
     good("vendor bytes", [], logs.first(logs.header(vendor=b"x" * 200)))
     whole, head = logs.log(made), logs.first(logs.header())
     for name, reason, text in (
@@ -245,6 +263,9 @@ def event_log_vectors():
         ("an action that may be an application", "printable", logs.log([logs.of(4, logs.ACTION, b"\x80")])),
         ("another event in PCR 4", "it may be an application", logs.log([logs.of(4, 13, b"x")])),
         ("a locality twice", "once", logs.log([(0, logs.NO_ACTION, bytes(32), b"StartupLocality\0\0")] * 2)),
+        ("a locality in another PCR", "PCR 0", logs.log([(5, logs.NO_ACTION, bytes(32), b"StartupLocality\0\0")])),
+        ("a locality of no length", "length", logs.log([(0, logs.NO_ACTION, bytes(32), b"StartupLocality\0")])),
+        ("an event that extends nothing, and a digest of SHA-1", "zero in every bank", head + logs.event(5, logs.NO_ACTION, bytes(32), b"x").replace(bytes(20), b"\1" + bytes(19), 1)),
         ("2,049 events", "2,048 at most", logs.log([logs.of(5, 13, b"x")] * 2049, algorithms=((0x000B, 32),))),
     ):
         v.bad(name, reason, log=base64url(text))

@@ -168,6 +168,10 @@ def cosignature_vectors():
     good("one witness", own + cosign(body, "one", when), (one, when))
     good("two witnesses, before the log's own line", own.split("\n\n")[0] + "\n\n" + cosign(body, "two", when + 5) + own.split("\n\n")[1] + cosign(body, "one", when), (one, when), (two, when + 5))
     good("one witness twice", own + cosign(body, "one", when + 9) + cosign(body, "one", when), (one, when))
+    good("a cosignature of the first second", own + cosign(body, "one", 1), (one, 1))
+    last = 8640000000000
+    good("a cosignature of the last second", own + cosign(body, "one", last), (one, last))
+    good("32 lines", own + cosign(body, "three", when) * 31)
     good("somebody that nobody knows", own + cosign(body, "three", when))
     good("somebody under a witness's name", own + cosign(body, "one", when, mark=b"\1"))
     for name, reason, text in (
@@ -179,6 +183,7 @@ def cosignature_vectors():
         ("a cosignature with another head", "signature", own + cosign(body, "one", when, head="cosignature/v2")),
         ("a cosignature without a time", "width", own + cosign(body, "one", when, spell=b"")),
         ("a cosignature of second 0", "no time", own + cosign(body, "one", 0)),
+        ("a cosignature behind the last second", "no time", own + cosign(body, "one", last + 1)),
         ("a cosignature of the end of time", "no time", own + cosign(body, "one", 2**63 - 1)),
         ("a right one and a wrong one", "signature", own + cosign(body, "one", when) + cosign(body, "two", when, key=ed_key("stranger"))),
         ("33 lines", "32 at most", own + cosign(body, "three", when) * 32),

@@ -94,6 +94,7 @@ KINDS = {
     "r": WHOLE[0], "e": WHOLE[1], "k": WHOLE[2], "o": WHOLE[3], "a": WHOLE[4], "c": WHOLE[5], "w": WHOLE[6],
     "u": WHOLE[7], "d": WHOLE[8], "g": READ[1], "x": ABORT,
 }
+KINDS = {letter: {**each, "utc_ms": WHOLE[0]["utc_ms"]} for letter, each in KINDS.items()}
 
 
 def grammar_vectors():
@@ -195,6 +196,11 @@ def reading_vectors():
     v.bad("next of nothing", "from 1", edits=[put("next", value=0)])
     for member in base["openings"][0]:
         v.bad(f"no {member} of an opening", "a member is missing", edits=[drop("openings", 0, member)])
+    for name, *at in (("a meter", "meters"), ("a reference", "coverage", "references"), ("an opening", "openings")):
+        theirs = f"{authority('two')[2]}/chemistry"
+        v.bad(f"{name} of another authority", "its own capabilities", edits=[put(*at, 0, "capability", value=theirs)])
+        v.bad(f"{name} of a name alone", "whose it is", edits=[put(*at, 0, "capability", value="chemistry")])
+    v.bad("two meters of one capability", "one each", edits=[put("meters", value=base["meters"] * 2)])
     v.bad("a short salt", "32 bytes", edits=[put("openings", 0, "salt", value=base64url(bytes(31)))])
     v.bad("a score", "no such member", edits=[put("meters", 0, "score", value=1)])
     v.bad("negative use", "from 0", edits=[put("meters", 0, "millionths", value=-1)])
@@ -269,6 +275,8 @@ def attribution_vectors():
     v.good("a right angle", observed=b, signatures=[signature("a", *a)], expect={"use": {"a": 0}})
     v.good("the opposite", observed=[-3, -4, 0, 0], signatures=[signature("a", *a)], expect={"use": {"a": 0}})
     v.good("three fifths", observed=[1, 0, 0, 0], signatures=[signature("a", *a)], expect={"use": {"a": 600000}})
+    # 1 / 128 of a million lies half-way: |x| = 128.
+    v.good("half a millionth, rounded up", observed=[1, 1, 1, 90, 91], signatures=[signature("a", 1, 0, 0, 0, 0)], expect={"use": {"a": 7813}})
     v.good("no signature", observed=a, signatures=[], expect={"use": {}})
     # b = (2, 0): x − b = (0, 2); the signatures less b are (2, 0) and (−2, 0).
     v.good("centred: a right angle", observed=[2, 2], signatures=[signature("a", 4, 0), signature("b", 0, 0)], expect={"use": {"a": 0, "b": 0}})

@@ -217,8 +217,15 @@ def response_vectors():
         common={"response_secret": base64url(secret), "header_digest": base64url(digest)},
     )
     key = derive(secret, digest, b"sealed/response/v1" + random)
-    head, final = canonical({"content_type": "application/json", "status": 200}), canonical({"output_digest": hexes("out")})
-    chat = [(HEAD, head), (DATA, b'{"choices":'), (DATA, b"[]}"), (FINAL, final)]
+    head = canonical({"content_type": "application/json", "status": 200})
+
+    def whole(*data):
+        """An answer of these data, whose final frame names their digest."""
+        final = canonical({"output_digest": sha256(*data).hex()})
+        return [(HEAD, head), *((DATA, each) for each in data), (FINAL, final)]
+
+    chat = whole(b'{"choices":', b"[]}")
+    final = chat[-1][1]
 
     def frames(*parts, key=key, aad=digest, first=0):
         return [frame(key, first + i, kind, plain, aad) for i, (kind, plain) in enumerate(parts)]
@@ -232,8 +239,8 @@ def response_vectors():
 
     good("an answer", *chat)
     good("beats before, between and after", (BEAT, b""), chat[0], (BEAT, b""), (BEAT, b""), *chat[1:3], (BEAT, b""), chat[3])
-    good("no data", chat[0], chat[3])
-    good("empty data", chat[0], (DATA, b""), chat[3])
+    good("no data", *whole())
+    good("empty data", *whole(b""))
     made = frames(*chat)
     bad("no final frame", "cut at a frame's end", *made[:-1])
     bad("no frame", "cut after the server random")

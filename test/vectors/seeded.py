@@ -1,6 +1,6 @@
 """Randomness and keys from a fixed seed, and signatures without any randomness, so that the vectors come out the same on
-every run. RSA primes are searched for in a SHA-256 stream; ECDSA takes its k as RFC 6979 says and RSA-OAEP its seed from
-the stream, both written out here, because the installed library offers neither.
+every run. RSA primes are searched for in a SHA-256 stream; ECDSA takes its k as RFC 6979 says, RSA-OAEP its seed and
+RSASSA-PSS its salt from the stream, all written out here, because the installed library offers neither.
 Every signature made here is checked by the library's own verifier before it is used. Never for real keys.
 """
 import hashlib
@@ -8,7 +8,7 @@ import hmac
 import math
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 SEED = b"sealed computation, vectors, version 1"
 class Curve:
@@ -131,8 +131,8 @@ def ecdsa(key, message, curve=P256):
     return r, s
 
 
-def _mgf1(seed, size):
-    blocks = (hashlib.sha256(seed + i.to_bytes(4, "big")).digest() for i in range(-(-size // 32)))
+def _mgf1(seed, size, digest=hashlib.sha256):
+    blocks = (digest(seed + i.to_bytes(4, "big")).digest() for i in range(-(-size // digest().digest_size)))
     return b"".join(blocks)[:size]
 
 
@@ -149,3 +149,19 @@ def oaep(public_key, plaintext, label, tag=b""):
     block = _xor(block, _mgf1(seed, len(block)))
     seed = _xor(seed, _mgf1(block, 32))
     return pow(int.from_bytes(b"\0" + seed + block, "big"), numbers.e, numbers.n).to_bytes(size, "big")
+
+
+def pss(key, message, label, salt=48, name="sha384"):
+    """RFC 8017 section 9.1.1 and the RSA of a key whose modulus fills its bytes; the salt comes from the stream."""
+    digest, chosen = getattr(hashlib, name), some("pss " + label, salt)
+    numbers = key.private_numbers()
+    n = numbers.public_numbers.n
+    size, width = n.bit_length() // 8, digest().digest_size
+    hashed = digest(bytes(8) + digest(message).digest() + chosen).digest()
+    block = bytes(size - salt - width - 2) + b"\1" + chosen
+    masked = _xor(block, _mgf1(hashed, len(block), digest))
+    padded = bytes((masked[0] & 0x7F,)) + masked[1:] + hashed + b"\xbc"
+    signature = pow(int.from_bytes(padded, "big"), numbers.d, n).to_bytes(size, "big")
+    of = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384()}[name]
+    key.public_key().verify(signature, message, padding.PSS(padding.MGF1(of), salt), of)
+    return signature

@@ -195,7 +195,7 @@ export class MachineDouble {
       size,
       root,
       state: fromHex(hexOf(1)),
-      counter: 9n,
+      counter: BigInt(6 + size),
       utcMs,
       akName: this.#tpm.name,
       resetCount: RESET_COUNT,

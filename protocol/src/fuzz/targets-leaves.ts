@@ -21,6 +21,7 @@ const bootLeaf = {
   version: 1,
 }
 const entry = { index: 3, leaf: canonicalize(receipt.leaf), origin: 'sealed/0123456789abcdef' }
+const OWN = `${'ab'.repeat(16)}/b`
 const reading = {
   authority: 'ab'.repeat(16),
   coverage: {
@@ -28,15 +29,15 @@ const reading = {
     egress_open_ms: 0,
     origin: 'sealed/0123456789abcdef',
     output_bytes_unmetered: 0,
-    references: [{ capability: 'a/b', count: 1, model: 'ab'.repeat(32) }],
+    references: [{ capability: OWN, count: 1, model: 'ab'.repeat(32) }],
     registry_version: 1,
     rollbacks: 0,
     sessions: 2,
     sessions_unmetered: 1,
   },
-  meters: [{ capability: 'a/b', millionths: 5 }],
+  meters: [{ capability: OWN, millionths: 5 }],
   next: 9,
-  openings: [{ capability: 'a/b', millionths: 5, salt: 'A'.repeat(43), session: 'cd'.repeat(16) }],
+  openings: [{ capability: OWN, millionths: 5, salt: 'A'.repeat(43), session: 'cd'.repeat(16) }],
   version: 1,
 }
 

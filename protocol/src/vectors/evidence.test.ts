@@ -9,7 +9,7 @@ import reports from '../../vectors/report_data.json' with { type: 'json' }
 import proofs from '../../vectors/tlog_proof.json' with { type: 'json' }
 import transportKeys from '../../vectors/transport_key.json' with { type: 'json' }
 import { configurationSchema } from '../attestation.ts'
-import { fromBase64url, fromHex, sha256, toHex } from '../bytes.ts'
+import { concat, fromBase64url, fromHex, sha256, toHex } from '../bytes.ts'
 import { parseEventLog, replayEventLog } from '../event-log.ts'
 import { canonicalBytes, canonicalize } from '../json.ts'
 import {
@@ -67,8 +67,8 @@ runVectors<Measurement>(measurements, async ({ of, value, stated }) => {
   return { digest: toHex(digest), pcr: of === 'key_set' ? KEY_SET_PCR : CONFIGURATION_PCR }
 })
 
-runVectors<{ log: string }>(eventLogs, async (given) => {
-  const log = await parseEventLog(fromBase64url(given.log))
+runVectors<{ log: string; zeros?: number }>(eventLogs, async ({ zeros = 0, ...given }) => {
+  const log = await parseEventLog(concat(fromBase64url(given.log), new Uint8Array(zeros)))
   const replayed = await replayEventLog(log)
   const hex = [...replayed].map(([pcr, value]) => [pcr, toHex(value)])
   return { applications: bootApplications(log), pcrs: Object.fromEntries(hex) }

@@ -92,8 +92,17 @@ describe('a log that did not only grow', () => {
   it('is named set back where its counter fell', async () => {
     const source = serveLogs(all, { checkpoint: () => first.note(21, { counter: 5n }) })
     await expect(auditLog(source, await first.note(13), first)).rejects.toThrow(
-      fork(/counter .* is 5, below 113/),
+      fork(/counter .* is 5, and 113 was kept/),
     )
+  })
+
+  it('is named set back where its counter did not rise with its size', async () => {
+    const still = serveLogs(all, { checkpoint: () => first.note(21, { counter: 113n }) })
+    await expect(auditLog(still, await first.note(13), first)).rejects.toThrow(
+      fork(/counter .* is 113, and 113 was kept/),
+    )
+    const same = await auditLog(still, await first.note(21, { counter: 113n }), first)
+    expect(same.newest.counter).toBe(113n)
   })
 })
 

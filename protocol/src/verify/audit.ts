@@ -1,7 +1,12 @@
 // Holds a checkpoint that was kept against the log of today: either the one is shown to have grown into the other, leaf
 // by leaf and boot by boot, or the audit fails with where they part. It takes nothing for granted that a source says.
 import { fromHex } from '../bytes.ts'
-import { type Checkpoint, openLogCheckpoint, parseCheckpointBody } from '../checkpoint.ts'
+import {
+  type Checkpoint,
+  hasCounted,
+  openLogCheckpoint,
+  parseCheckpointBody,
+} from '../checkpoint.ts'
 import { type TreeHead, verifyConsistency } from '../consistency.ts'
 import { readCosignatures, type WitnessKey } from '../cosignature.ts'
 import { SealedError } from '../errors.ts'
@@ -119,8 +124,8 @@ async function endBefore(source: LogSource, of: LogEnd): Promise<LogEnd> {
 async function proveGrowth(source: LogSource, kept: Checkpoint, end: LogEnd): Promise<void> {
   const where = `${end.origin} at ${end.size} leaves`
   if (kept.size > end.size) throw fork(`${where} is cut short: ${kept.size} leaves were kept`)
-  if (end.counter !== undefined && kept.counter > end.counter)
-    throw fork(`the counter of ${where} is ${end.counter}, below ${kept.counter} that was kept`)
+  if (end.counter !== undefined && !hasCounted({ ...end, counter: end.counter }, kept))
+    throw fork(`the counter of ${where} is ${end.counter}, and ${kept.counter} was kept`)
   const tree = await treeOf(source, end)
   const proof = await tree.consistency(kept.size)
   if (await verifyConsistency(kept, end, proof)) return

@@ -10,9 +10,20 @@ import {
 import { type Bytes, sha256Hex } from '../bytes.ts'
 import { isWholeCertificate } from './certificate-form.ts'
 import { ensure } from './checks.ts'
+import { GCE_INSTANCE_OID } from './gce-instance.ts'
 
 /** The library would verify SHA-1 too, under which a second certificate can be made for one signature. */
-const HASHES = ['SHA-256', 'SHA-384', 'SHA-512']
+const HASHES = new Map([
+  ['SHA-256', 256],
+  ['SHA-384', 384],
+  ['SHA-512', 512],
+])
+
+const OID = { keyUsage: '2.5.29.15', basicConstraints: '2.5.29.19', subjectAltName: '2.5.29.17' }
+/** What this verifier understands, and therefore lets stand as critical. */
+const UNDERSTOOD: string[] = [OID.keyUsage, OID.basicConstraints, GCE_INSTANCE_OID]
+/** Google's older hierarchy names the TPM in a critical subjectAltName of the leaf; nothing is taken from it. */
+const IGNORED_IN_LEAF: string[] = [OID.subjectAltName]
 
 /** The certificates, leaf first. Throws `Refusal` unless they lead to one of the roots and are valid at `atMs`. */
 export async function checkChain(
@@ -30,11 +41,7 @@ export async function checkChain(
   for (const [i, certificate] of certificates.entries()) {
     const issuer = certificates[i + 1] ?? certificate
     ensure(certificate.issuer === issuer.subject, `certificate ${i} does not name its issuer`)
-    const { hash } = certificate.signatureAlgorithm as { hash?: { name: string } }
-    ensure(
-      HASHES.includes(hash?.name ?? ''),
-      `certificate ${i} is signed over a hash that is no longer trusted`,
-    )
+    checkAlgorithm(certificate, i)
     const signed = await certificate.verify({
       publicKey: issuer.publicKey,
       date: new Date(atMs),
@@ -45,6 +52,7 @@ export async function checkChain(
       `certificate ${i} is not signed by the next one or not valid at ${new Date(atMs).toISOString()}`,
     )
     checkRole(certificate, i)
+    checkExtensions(certificate, i)
   }
   return certificates
 }
@@ -66,6 +74,20 @@ export async function ecdsaKey(
   return leaf.publicKey.export({ name, namedCurve }, ['verify'])
 }
 
+/** RSASSA-PSS states its salt's length, which the library takes as it comes: here it is the hash's, as AMD has it. */
+function checkAlgorithm({ signatureAlgorithm }: X509Certificate, i: number): void {
+  const { hash, saltLength } = signatureAlgorithm as {
+    hash?: { name: string }
+    saltLength?: number
+  }
+  const bits = HASHES.get(hash?.name ?? '')
+  ensure(bits !== undefined, `certificate ${i} is signed over a hash that is no longer trusted`)
+  ensure(
+    saltLength === undefined || saltLength * 8 === bits,
+    `certificate ${i} is signed with a salt of another length than its hash`,
+  )
+}
+
 /** The leaf is no CA; what stands above it is one, may sign certificates, and allows as many CAs below as there are. */
 function checkRole(certificate: X509Certificate, i: number): void {
   const constraints = certificate.getExtension(BasicConstraintsExtension)
@@ -75,4 +97,14 @@ function checkRole(certificate: X509Certificate, i: number): void {
   const usage = certificate.getExtension(KeyUsagesExtension)?.usages ?? KeyUsageFlags.keyCertSign
   ensure((usage & KeyUsageFlags.keyCertSign) !== 0, `certificate ${i} may not sign certificates`)
   ensure((constraints?.pathLength ?? i) >= i - 1, `the chain below certificate ${i} is too long`)
+}
+
+/** No extension stands twice, and none is critical that would go unread here. */
+function checkExtensions(certificate: X509Certificate, i: number): void {
+  const types = certificate.extensions.map(({ type }) => type)
+  ensure(new Set(types).size === types.length, `certificate ${i} has an extension twice`)
+  for (const { critical, type } of certificate.extensions) {
+    const understood = UNDERSTOOD.includes(type) || (i === 0 && IGNORED_IN_LEAF.includes(type))
+    ensure(!critical || understood, `certificate ${i} has an unknown critical extension (${type})`)
+  }
 }

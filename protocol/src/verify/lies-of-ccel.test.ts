@@ -76,6 +76,7 @@ describe('the event log of a TD', () => {
     ['MRTD', () => ccel([...EVENTS, at(0, IPL)])],
     ['a sixth register', () => ccel([...EVENTS, at(5, IPL)])],
     ['a remark on one', () => ccel([...EVENTS, at(5, NO_ACTION)])],
+    ['a remark on MRTD', () => ccel([...EVENTS, at(0, NO_ACTION)])],
     ['PCRs', () => ccel(EVENTS, { pcr: 0 })],
     ['SHA-256 alone', () => ccel(EVENTS, { algorithms: [[11, 32]] })],
     [

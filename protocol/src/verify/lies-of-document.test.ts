@@ -175,6 +175,16 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     (s) => s.under({ authorities: ['cd'.repeat(16)] }),
   ],
   [
+    'an authority’s id over the key of another',
+    ['document.configuration'],
+    (s) => s.configured((c) => (c.authorities[0]!.public_key = 'B'.repeat(42).concat('A'))),
+  ],
+  [
+    'two workloads of one name',
+    ['document.configuration'],
+    (s) => s.configured((c) => c.workloads.push({ ...c.workloads[0]!, image: hexOf(1) })),
+  ],
+  [
     'metering that is optional',
     ['document.configuration'],
     (s) =>

@@ -239,7 +239,7 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     (s) =>
       s.lie({
         statements: (all) => {
-          said(all, 'request.received').utc_ms = NOW + HOUR_MS + 1
+          for (const statement of all) statement.utc_ms += HOUR_MS + 1
         },
         checkpoint: (c) => {
           c.utcMs = NOW + 2 * HOUR_MS
@@ -251,6 +251,7 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     ['receipt.request', 'receipt.nonce'],
     async (s) => s.give({ request: utf8((await envelopeRequest(s.world)).body) }),
   ],
+  ['a plain body', ['receipt.request'], (s) => s.give({ input: utf8('{}') })],
   [
     'no envelope at all',
     ['receipt.request', 'receipt.nonce'],
@@ -361,7 +362,7 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
   [
     'one statement later than the checkpoint',
     ['receipt.time'],
-    (s) => s.tell((all) => (said(all, 'output.committed').utc_ms = NOW + 60_000)),
+    (s) => s.tell((all) => (all.at(-1)!.utc_ms = NOW + 60_000)),
   ],
   [
     'a checkpoint that is too old',

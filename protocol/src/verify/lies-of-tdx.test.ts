@@ -195,6 +195,17 @@ describe('a TDX quote', () => {
     })
   })
 
+  it('is not compared at all where the policy names no MRTD, whatever else it names', async () => {
+    const rtmrs = [{ digests: ['02'.repeat(48)], index: 2 }]
+    for (const named of [{ rtmrs }, { mr_seam: ['5e'.repeat(48)] }]) {
+      const verdict = await scene.tdx({}, { policy: { tee: { tdx: named } } })
+      expect(entry(verdict, 'document.tee_reference')).toMatchObject({
+        result: 'skip',
+        required: true,
+      })
+    }
+  })
+
   it.each(TDX)('with %s fails %s', async (_lie, fails, fields, told) => {
     const verdict = await scene.tdx(fields, told)
     expect(failures(verdict)).toEqual([fails])

@@ -36,7 +36,7 @@ describe('a policy drawn from a document', () => {
     const { ak_roots, authorities, images, metering, workloads } = await draft(scene.world.document)
     expect({ ak_roots, authorities, metering, workloads }).toEqual({
       ak_roots: scene.world.policy.ak_roots,
-      authorities: ['ab'.repeat(16)],
+      authorities: scene.world.policy.authorities,
       metering: 'required',
       workloads: [hexOf(0xa0)],
     })

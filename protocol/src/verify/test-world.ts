@@ -19,6 +19,7 @@ import {
   utf8,
 } from '../bytes.ts'
 import { type Checkpoint, checkpointBody, logOrigin, signNote } from '../checkpoint.ts'
+import { authorityId } from '../instructions.ts'
 import { canonicalBytes } from '../json.ts'
 import {
   CONFIGURATION_PCR,
@@ -36,6 +37,8 @@ import type { Statement } from '../statement.ts'
 import { bootEvents, KERNEL, type LoggedEvent, logBytes, measure, UKI } from './test-log.ts'
 import { type AttestFields, createAk, issueChain, quoteBy, type TestAk } from './test-tpm.ts'
 
+/** Public key of the authority that the machine admits; nobody signs with it here. */
+const AUTHORITY = new Uint8Array(32)
 export const NOW = Date.UTC(2026, 9, 1, 12)
 export const HOUR_MS = 3_600_000
 const OAEP = {
@@ -103,7 +106,7 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
   const signature = toBase64url(await sign(transportKeyMessage(record)))
   const configuration: Configuration = {
     attribution: 'cosine-max-1',
-    authorities: [{ id: 'ab'.repeat(16), public_key: toBase64url(new Uint8Array(32)) }],
+    authorities: [{ id: await authorityId(AUTHORITY), public_key: toBase64url(AUTHORITY) }],
     metering: 'required',
     version: 1,
     workloads: [
@@ -131,7 +134,7 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
   const k = await keySetDigest(key_set)
   const policy: Policy = {
     ak_roots: [await sha256Hex(chain.at(-1)!)],
-    authorities: ['ab'.repeat(16)],
+    authorities: [await authorityId(AUTHORITY)],
     evidence: ['tpm', 'event-log'],
     images: [await bootedImage()],
     metering: 'required',

@@ -30,13 +30,14 @@ export function checkTimes(times: Times): { isBounded: boolean; reason: string }
     ensure(checkpointMs <= now + FUTURE_MS, 'the checkpoint is from the future')
     ensure(now - checkpointMs <= maxAgeMs, `the checkpoint is older than ${maxAgeMs} ms`)
   }
-  const claimedMs = statements[0]!.utc_ms
+  // The grammar lets no statement claim an earlier time than one above it: these two are the bounds of all.
+  const [first, last] = [statements[0]!.utc_ms, statements.at(-1)!.utc_ms]
   ensure(
-    fromMs === undefined || claimedMs >= fromMs - CLOCK_MS,
+    fromMs === undefined || first >= fromMs - CLOCK_MS,
     'the time claimed is before the request was sent',
   )
   ensure(
-    untilMs === undefined || claimedMs <= untilMs + CLOCK_MS,
+    untilMs === undefined || last <= untilMs + CLOCK_MS,
     'the time claimed is after witnesses saw the leaf',
   )
   const isBounded = fromMs !== undefined && untilMs !== undefined

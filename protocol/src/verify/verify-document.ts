@@ -7,6 +7,7 @@ import {
   pcrMap,
 } from '../attestation.ts'
 import { type Bytes, equal, fromBase64url, fromHex, sha256 } from '../bytes.ts'
+import { authorityId } from '../instructions.ts'
 import { canonicalBytes } from '../json.ts'
 import { CONFIGURATION_PCR, KEY_SET_PCR, keySetDigest, transportKeyIsSigned } from '../key-set.ts'
 import { leafHash, rootFromPath } from '../merkle.ts'
@@ -157,9 +158,11 @@ function checkInstance(facts: DocumentFacts, chain: AkChain, policy: Policy): st
   return `${instance.name} of ${instance.project} in ${instance.zone}`
 }
 
-function acceptConfiguration(document: AttestationDocument, policy: Policy): string {
+async function acceptConfiguration(document: AttestationDocument, policy: Policy): Promise<string> {
   const { authorities, metering, workloads } = document.configuration
   ensure(workloads.length > 0, 'no workload is configured')
+  const names = new Set(workloads.map(({ name }) => name))
+  ensure(names.size === workloads.length, 'two workloads have one name')
   for (const workload of workloads) {
     ensure(
       policy.workloads.includes(workload.digest),
@@ -170,6 +173,12 @@ function acceptConfiguration(document: AttestationDocument, policy: Policy): str
       `seal policy ${workload.seal_policy} is not in the policy`,
     )
   }
+  // Who is asked for by an id must be who signs under it.
+  for (const { id, public_key } of authorities)
+    ensure(
+      (await authorityId(fromBase64url(public_key))) === id,
+      `authority ${id} has another one’s key`,
+    )
   for (const id of policy.authorities)
     ensure(
       authorities.some((authority) => authority.id === id),

@@ -289,6 +289,7 @@ class ReceiptState {
       ensure(!this.#input.request, 'an envelope was sent, and the receipt is for the plain door')
       return this.#plainRequest(received.input_digest)
     }
+    ensure(!this.#input.input, 'a plain body was sent, and the receipt is for the envelope door')
     if (!this.#input.request) throw new Skip('the envelope as sent was not given')
     const { envelope, header, headerDigest } = await this.#envelope(this.#input.request)
     ensure(toHex(headerDigest) === received.header_digest, 'the receipt is for another header')

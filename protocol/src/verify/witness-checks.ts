@@ -1,7 +1,7 @@
 // What witnesses add to a receipt: that others have seen its leaf in the one log, and by when. A proof is judged
 // wherever one is given; a witness counts only where the policy names it.
 import { fromBase64url } from '../bytes.ts'
-import { type Checkpoint, openLogCheckpoint } from '../checkpoint.ts'
+import { type Checkpoint, hasCounted, openLogCheckpoint } from '../checkpoint.ts'
 import { readCosignatures } from '../cosignature.ts'
 import { verifyInclusion } from '../merkle.ts'
 import type { Policy } from '../policy.ts'
@@ -78,5 +78,10 @@ function sameLog(receipt: Checkpoint, proof: Checkpoint): void {
   ensure(
     proof.size !== receipt.size || proof.root.every((byte, i) => byte === receipt.root[i]),
     'the log is forked: two checkpoints of one size have two roots',
+  )
+  const [earlier, later] = proof.size < receipt.size ? [proof, receipt] : [receipt, proof]
+  ensure(
+    proof.size === receipt.size || hasCounted(later, earlier),
+    'the counter did not rise from the smaller checkpoint to the larger',
   )
 }

@@ -5,6 +5,7 @@ import type { Checkpoint } from '../checkpoint.ts'
 import type { Policy } from '../policy.ts'
 import { parsePolicy } from '../policy.ts'
 import { decodeReceipt } from '../receipt.ts'
+import type { Statement } from '../statement.ts'
 import type { TlogProof } from '../tlog-proof.ts'
 import { failures, Scene } from './test-scene.ts'
 import { makeInput } from './test-session.ts'
@@ -129,6 +130,7 @@ describe('a lie', () => {
     ['another attestation key', signed({ akName: `000b${'cd'.repeat(32)}` })],
     ['another boot', signed({ resetCount: 8 })],
     ['another restart', signed({ restartCount: 2 })],
+    ['a counter that stood still while the log grew', signed({ counter: 9n })],
     ['two roots of one size', grown((all) => all.slice(0, 11).with(9, all[8]!))],
     [
       'no signature of the log',
@@ -229,6 +231,29 @@ describe('time', () => {
     const lines = async (body: string) =>
       (await one.cosign(body, at)) + (await two.cosign(body, at))
     expect(failures(await judge({ lines }))).toEqual(['receipt.time'])
+  })
+
+  it('of the last statement may be 300 s behind the second that a witness saw, and no more', async () => {
+    const at = NOW / 1000 - 300
+    const lines = async (body: string) =>
+      (await one.cosign(body, at)) + (await two.cosign(body, at))
+    for (const [late, failed] of [
+      [1000, []],
+      [1001, ['receipt.time']],
+    ] as const) {
+      const told = (all: Statement[]) => (all.at(-1)!.utc_ms = NOW + late)
+      const { input: slow } = await scene.lie({
+        statements: told,
+        checkpoint: (c) => (c.utcMs = NOW + late),
+      })
+      const proof = await makeProof(scene.world, decodeReceipt(slow.receipt), { lines })
+      const verdict = await scene.judge({
+        input: { ...slow, proof },
+        policy: witnesses(2),
+        now: NOW + 2000,
+      })
+      expect(failures(verdict)).toEqual(failed)
+    }
   })
 })
 

@@ -69,6 +69,8 @@ def check_witnesses(proof, leaf, index, receipt, ledger_key, policy, now_ms):
     for member in ("origin", "ak_name", "reset", "restart"):
         ensure(checkpoint[member] == receipt[member], f"another {member}")
     ensure(checkpoint["size"] != receipt["size"] or checkpoint["root"] == receipt["root"], "the log is forked")
+    rose = (checkpoint["counter"] - receipt["counter"]) * (checkpoint["size"] - receipt["size"])
+    ensure(checkpoint["size"] == receipt["size"] or rose > 0, "the counter did not rise")
     ensure(at == index, "another leaf")
     ensure(root_from_path(leaf, at, checkpoint["size"], path) == checkpoint["root"], "not in that tree")
     witnesses = policy.get("witnesses", {"keys": [], "quorum": 0})

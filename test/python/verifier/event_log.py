@@ -67,8 +67,8 @@ def replay(events):
     located = False
     for pcr, kind, digest, content in events:
         if kind == NO_ACTION:
-            if pcr == 0 and content.startswith(b"StartupLocality\0"):
-                ensure(len(content) == 17 and content[16] in (0, 3, 4), "locality")
+            if content.startswith(b"StartupLocality\0"):
+                ensure(pcr == 0 and len(content) == 17 and content[16] in (0, 3, 4), "locality")
                 ensure(not located and 0 not in values, "locality, too late or twice")
                 located, values[0] = True, bytes(31) + content[16:]
             continue

@@ -110,7 +110,7 @@ def destination(value):
 egress = record(address=destination, port=integer(1, 65535), protocol=word("tcp", "udp"))
 configuration = record(
     attribution=name,
-    authorities=listing(record(id=ident, public_key=encoded(32))),
+    authorities=listing(record(id=ident, public_key=exactly(32))),
     metering=METERING,
     version=VERSION,
     workloads=listing(
@@ -144,17 +144,18 @@ receipt = record(
     checkpoint=text(2048), document=digest, index=integer(), leaf=session_leaf, path=listing(exactly(32), 0, 48),
     quote=quote, version=VERSION,
 )
-reading = record(
+capability = pattern(r"[0-9a-f]{32}/[a-z0-9][a-z0-9._-]{0,63}")
+_reading = record(
     authority=ident,
     coverage=record(
         boots=integer(), egress_open_ms=integer(), origin=text(128), output_bytes_unmetered=integer(),
-        references=listing(record(capability=text(128), count=integer(), model=digest)), registry_version=integer(),
+        references=listing(record(capability=capability, count=integer(), model=digest)), registry_version=integer(),
         rollbacks=integer(), sessions=integer(), sessions_unmetered=integer(),
     ),
-    meters=listing(record(capability=text(128), millionths=integer())),
+    meters=listing(record(capability=capability, millionths=integer())),
     next=Maybe(integer(1)),
     openings=listing(
-        record(capability=text(128), millionths=integer(), salt=exactly(32), session=ident), 0, 1000
+        record(capability=capability, millionths=integer(), salt=exactly(32), session=ident), 0, 1000
     ),
     version=VERSION,
 )
@@ -193,6 +194,13 @@ _policy = record(
 
 def _distinct(values):
     ensure(len(set(values)) == len(values), "one stands twice")
+
+
+def reading(value):
+    _reading(value)
+    _distinct([row["capability"] for row in value["meters"]])
+    for row in [*value["meters"], *value["openings"], *value["coverage"]["references"]]:
+        ensure(row["capability"].startswith(value["authority"] + "/"), "another authority's capability")
 
 
 def policy(value):

@@ -18,11 +18,12 @@ def find(statements, kind):
 def check_grammar(statements):
     word = "".join(LETTERS[each["type"]] for each in statements)
     ensure(SESSION.fullmatch(word), "order of statements")
-    before = 0
+    before = claimed = 0
     for i, each in enumerate(statements):
         ensure(each["seq"] == i, "numbering")
         ensure(int(each["mono_us"]) >= before, "time runs backwards")
-        before = int(each["mono_us"])
+        ensure(each["utc_ms"] >= claimed, "a time claimed before the one above")
+        before, claimed = int(each["mono_us"]), each["utc_ms"]
     received = statements[0]
     sealed = received["door"] == "envelope"
     for member in ("header_digest", "expect", "transport_key"):

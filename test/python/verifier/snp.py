@@ -5,6 +5,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from .chain import check_signed
+from .der import signature_algorithm
 from .encodings import Refused, ensure
 
 AMD = "1.3.6.1.4.1.3704.1"
@@ -76,6 +77,8 @@ class Judge:
         self.certificates, self.now = certificates, now_ms
         self.policy = policy.get("tee", {}).get("snp", {})
         self.referenced = "measurements" in self.policy
+        for each in certificates:
+            signature_algorithm(each)
         try:
             self.vcek = x509.load_der_x509_certificate(certificates[0])
         except ValueError:

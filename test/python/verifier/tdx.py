@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from . import event_log
 from .chain import check_signed
+from .der import signature_algorithm
 from .encodings import Refused, ensure, sha256, unbase64, unbase64url
 
 INTEL_ROOTS = ["44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"]
@@ -74,6 +75,8 @@ class Judge:
         self.log = record.get("event_log")
         self.policy = policy.get("tee", {}).get("tdx", {})
         self.referenced = bool({"mrtd", "mr_seam", "rtmrs"} & set(self.policy))
+        for each in self.quote.chain:
+            signature_algorithm(each)
         try:
             self.pck = x509.load_der_x509_certificate(self.quote.chain[0])
         except ValueError:
@@ -116,6 +119,7 @@ class Judge:
             ensure(name not in self.policy or value.hex() in self.policy[name], name)
         for row in self.policy.get("rtmrs", ()):
             ensure(self.quote.rtmrs[row["index"]].hex() in row["digests"], f"RTMR{row['index']}")
+        return None if "mrtd" in self.policy else "no MRTD"
 
     def event_log(self):
         if self.log is None:

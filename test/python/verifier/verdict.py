@@ -185,7 +185,11 @@ class Verifier(TeeChecks):
         for workload in configuration["workloads"]:
             ensure(workload["digest"] in self.policy["workloads"], "a workload that nobody accepts")
             ensure(workload["seal_policy"] in self.policy["seal_policies"], "a seal that nobody accepts")
+        names = [workload["name"] for workload in configuration["workloads"]]
+        ensure(len(set(names)) == len(names), "two workloads of one name")
         present = {each["id"] for each in configuration["authorities"]}
+        for each in configuration["authorities"]:
+            ensure(sha256(unbase64url(each["public_key"])).hex()[:32] == each["id"], "an id over another's key")
         ensure(set(self.policy["authorities"]) <= present, "an authority is missing")
         ensure(self.policy["metering"] == "optional" or configuration["metering"] == "required", "metering")
 
@@ -302,6 +306,7 @@ class Verifier(TeeChecks):
                 skip("no body or no salt")
             ensure(salted(self.given["salt"], self.given["input"]) == received["input_digest"], "another body")
             return
+        ensure("input" not in self.given, "a plain body was sent")
         if "request" not in self.given:
             skip("no envelope")
         envelope, header, digest = self._header()
@@ -354,9 +359,9 @@ class Verifier(TeeChecks):
             sent = self._nonce_is_echoed() and self.given.get("sent_ms")
         except (Refused, Skipped):
             sent = None
-        claimed = self.statements[0]["utc_ms"]
-        ensure(sent is None or claimed >= sent - 300000, "before the request was sent")
-        ensure(self.seen_ms is None or claimed <= self.seen_ms + 300000, "after witnesses saw it")
+        first, last = self.statements[0]["utc_ms"], self.statements[-1]["utc_ms"]
+        ensure(sent is None or first >= sent - 300000, "before the request was sent")
+        ensure(self.seen_ms is None or last <= self.seen_ms + 300000, "after witnesses saw it")
         ensure(sent is None or self.seen_ms is None or sent <= self.seen_ms, "seen before it was sent")
         bounds = {"from_ms": sent, "until_ms": self.seen_ms}
         self.claims.update({name: each for name, each in bounds.items() if each is not None})

@@ -144,6 +144,6 @@ def attribute(observed, signatures):
             x, s = centred(observed), centred(each["vector"])
             size = math.sqrt(math.fsum(a * a for a in x) * math.fsum(b * b for b in s))
             cosine = math.fsum(a * b for a, b in zip(x, s)) / size if size else 0.0
-            use = round(1e6 * min(1, max(0.0, cosine)))
+            use = math.floor(1e6 * min(1, max(0.0, cosine)) + 0.5)
             uses[each["capability"]] = max(use, uses.get(each["capability"], 0))
     return uses
