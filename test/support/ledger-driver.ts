@@ -18,7 +18,7 @@ const say = (what: string, of: string) => process.stdout.write(`${what} ${of}\n`
 const CAPABILITY = `${'a'.repeat(32)}/x`
 const DOCUMENT = 'ab'.repeat(32)
 
-const key = ledgerKey(createPrivateKey(readFileSync(join(directory, 'ledger.pem'), 'utf8')))
+const key = ledgerKey(createPrivateKey(readFileSync(join(directory, 'keys', 'ledger.pem'), 'utf8')))
 const k = new Uint8Array(32).fill(7)
 const tpm = await openTpm(socket)
 const { resetCount, restartCount } = await tpm.clock()
@@ -29,7 +29,7 @@ const ledger = new Ledger({
   key,
   keySetDigest: k,
   boot: { origin: 'sealed/0707070707070707', akName: toHex(tpm.ak.name), resetCount, restartCount },
-  begun: new FileFlag(join(directory, 'log.begun')),
+  begun: new FileFlag(join(directory, 'keys', 'log.begun')),
   restored: new FileFlag(join(directory, 'embassy.db.restored')),
   onFatal: ({ code }) => {
     say('fatal', code)
