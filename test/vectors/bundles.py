@@ -71,6 +71,8 @@ def challenged(j):
         ("with a member more", "no such member", (answer(more=0),)),
         ("with a quote with a member more", "no such member", (answer(quote={**answer()["quote"], "more": 0}),)),
         ("with a hash in upper case", "spelling", (answer(path=[path[0].upper(), path[1]]),)),
+        ("of another boot", "resetCount", (answer(quote=j.boot.quote("challenge", root, reset=8)),)),
+        ("after a resume", "restartCount", (answer(quote=j.boot.quote("challenge", root, restart=1)),)),
         ("with the document's own quote", "not fresh", (answer(quote=j.document["quote"]),)),
     ):
         j.failed(f"a challenge {name}", reason, ["document.challenge"], case(*made), **fresh)

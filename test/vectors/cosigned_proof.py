@@ -119,6 +119,10 @@ def lies(j):
         shown = proof_text(3, merkle_path(hashes, 3), note(text, boot.origin, boot.ledger) + lines)
         told = [] if add == j.verified else ["300 s behind, and the second begun", time]
         add(f"a session that ended {name} of what a witness allows", *told, *edits(shown, 1, one), leaf=slow, body={"time": moment}, **seen)
+    # Seen in the second before the one that began 10 s ago, so until its beginning.
+    just = proof(lines=by("one", seconds=when - 11))
+    j.verified("a proof cosigned within the second of the nonce", *edits(just, 1, one, sent_ms=NOW_MS - 10000), **seen)
+    bad("cosigned a second and a millisecond before the nonce", "bounds exclude one another", just, failed=time, sent_ms=NOW_MS - 9999)
     early = by("one", seconds=when - 312)
     bad("cosigned long before the session", "300 s", proof(lines=early), failed=time)
     bad("cosigned before it was asked for", "bounds exclude one another", proof(lines=by("one", seconds=when - 20)), failed=time, sent_ms=NOW_MS)

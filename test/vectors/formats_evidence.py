@@ -265,7 +265,8 @@ def event_log_vectors():
         ("a locality twice", "once", logs.log([(0, logs.NO_ACTION, bytes(32), b"StartupLocality\0\0")] * 2)),
         ("a locality in another PCR", "PCR 0", logs.log([(5, logs.NO_ACTION, bytes(32), b"StartupLocality\0\0")])),
         ("a locality of no length", "length", logs.log([(0, logs.NO_ACTION, bytes(32), b"StartupLocality\0")])),
-        ("an event that extends nothing, and a digest of SHA-1", "zero in every bank", head + logs.event(5, logs.NO_ACTION, bytes(32), b"x").replace(bytes(20), b"\1" + bytes(19), 1)),
+        ("an event that extends nothing, and a digest of SHA-1", "zero in every bank", head + logs.event(5, logs.NO_ACTION, bytes(32), b"x").replace(b"\4\0" + bytes(20), b"\4\0\1" + bytes(19), 1)),
+        ("a locality behind an event of PCR 0", "before", logs.log([logs.of(0, 8, b"x"), (0, logs.NO_ACTION, bytes(32), b"StartupLocality\0\0")])),
         ("2,049 events", "2,048 at most", logs.log([logs.of(5, 13, b"x")] * 2049, algorithms=((0x000B, 32),))),
     ):
         v.bad(name, reason, log=base64url(text))

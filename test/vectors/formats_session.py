@@ -200,6 +200,8 @@ def reading_vectors():
         theirs = f"{authority('two')[2]}/chemistry"
         v.bad(f"{name} of another authority", "its own capabilities", edits=[put(*at, 0, "capability", value=theirs)])
         v.bad(f"{name} of a name alone", "whose it is", edits=[put(*at, 0, "capability", value="chemistry")])
+    for name, made in (("with a space", "a b"), ("in upper case", "Chemistry"), ("of 65", "a" * 65), ("of nothing", "")):
+        v.bad(f"a capability's name {name}", "name", edits=[put("meters", 0, "capability", value=f"{ident}/{made}")])
     v.bad("two meters of one capability", "one each", edits=[put("meters", value=base["meters"] * 2)])
     v.bad("a short salt", "32 bytes", edits=[put("openings", 0, "salt", value=base64url(bytes(31)))])
     v.bad("a score", "no such member", edits=[put("meters", 0, "score", value=1)])

@@ -19,7 +19,7 @@ import { type Checks, ensure, needs, Skip } from './checks.ts'
 import type { GceFirmware } from './gce-firmware.ts'
 import { acceptInstance, type GceInstance, parseGceInstance } from './gce-instance.ts'
 import { checkMeasuredBoot } from './measured-boot.ts'
-import { quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { openAttest, quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
 import { checkTee } from './tee-checks.ts'
 
 /** What later checks take from a document; a member is absent when the check that makes it failed. */
@@ -202,5 +202,10 @@ async function checkChallenge(facts: DocumentFacts, { challenge }: DocumentInput
   ensure(root !== undefined, 'the path from nonce to quote has the wrong length')
   await quoteSignature(answer.quote, needs(facts.ak, 'the attestation key'))
   await quoteSelection(answer.quote, facts.pcrs)
+  const [then, now] = [facts.document.quote, answer.quote].map(openAttest)
+  ensure(
+    now!.resetCount === then!.resetCount && now!.restartCount === then!.restartCount,
+    'the machine was started anew, or resumed, since the document was made',
+  )
   return quoteBound(answer.quote, 'challenge', facts.k, root)
 }

@@ -202,7 +202,9 @@ class Verifier(TeeChecks):
         root = root_from_path(leaf_hash(nonce), answer["index"], answer["size"], path)
         check_signature(self._needs(self.ak, "the key"), answer["quote"])
         check_selection(opened(answer["quote"]), self.pcrs)
-        check_binding(opened(answer["quote"]), "challenge", self.k, root)
+        now, then = opened(answer["quote"]), opened(self.document["quote"])
+        check_binding(now, "challenge", self.k, root)
+        ensure((now.reset, now.restart) == (then.reset, then.restart), "another boot")
 
     # The receipt.
 
