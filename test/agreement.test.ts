@@ -10,7 +10,8 @@ import {
   utf8,
 } from '@sealed/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Bundle, ourJudgement, spoil, theirJudgements } from './support/bundle.ts'
+import type { Bundle } from '../protocol/src/vectors/bundle.ts'
+import { ourJudgement, spoil, theirJudgements } from './support/bundle.ts'
 import { craft } from './support/craft.ts'
 import { World } from './support/instance.ts'
 import { openAnswer } from './support/refusals.ts'

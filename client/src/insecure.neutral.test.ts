@@ -1,8 +1,8 @@
+import { createInsecureFetch } from '@sealed/client/insecure'
 import { STRICT_POLICY, utf8 } from '@sealed/protocol'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { verdictOf } from './fetch/sealed-fetch.ts'
 import * as index from './index.ts'
-import { createInsecureFetch } from './insecure.ts'
 import { type Bends, serve } from './test-support/gateway-double.ts'
 import { MachineDouble, NOW } from './test-support/machine-double.ts'
 

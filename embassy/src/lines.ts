@@ -1,15 +1,16 @@
-// Values of JSON over a socket, one a line. What is no JSON, or longer than anything that is said here, ends the socket.
+// Values of JSON over a socket, one a line. What is no JSON, or longer than the other side may say, ends the socket.
 import type { Socket } from 'node:net'
-
-const MAX_LINE_CHARS = 256 * 1024
 
 export class Lines {
   readonly #socket: Socket
+  readonly #maxChars: number
   readonly #onLine: (value: unknown) => void
   #rest = ''
 
-  constructor(socket: Socket, onLine: (value: unknown) => void) {
+  /** `maxChars` is the longest line that is read. */
+  constructor(socket: Socket, maxChars: number, onLine: (value: unknown) => void) {
     this.#socket = socket
+    this.#maxChars = maxChars
     this.#onLine = onLine
     socket.setEncoding('utf8').on('data', (chunk: Buffer | string) => this.#read(String(chunk)))
   }
@@ -19,9 +20,11 @@ export class Lines {
   }
 
   #read(chunk: string): void {
-    const lines = (this.#rest + chunk).split('\n')
+    // A long line comes in many pieces: none of them is looked through twice.
+    const [first, ...more] = chunk.split('\n')
+    const lines = [this.#rest + first!, ...more]
     this.#rest = lines.pop()!
-    if (this.#rest.length > MAX_LINE_CHARS) this.#socket.destroy()
+    if (this.#rest.length > this.#maxChars) this.#socket.destroy()
     for (const line of lines) {
       const value = parse(line)
       if (value === undefined) this.#socket.destroy()

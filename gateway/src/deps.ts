@@ -57,7 +57,7 @@ export interface PlainStream {
   receiptId: string
   salt: string
   /**
-   * The workload's bytes as they come, then the receipt. Throws a `SessionFailure` where the session failed, anything
+   * The workload's bytes as they come, then the receipt. Throws a `SealedError` where it is known what failed, anything
    * else where the stream was cut; ends without a receipt never.
    */
   pieces: AsyncGenerator<{ data: Uint8Array } | { receipt: string }, void, void>

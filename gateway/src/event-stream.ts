@@ -57,8 +57,7 @@ export function eventStream(
           }
         } catch (error) {
           ended()
-          const told = error instanceof SessionFailure || isForged(error)
-          if (told) {
+          if (error instanceof SealedError) {
             controller.enqueue(errorEvent(error, stapler.between))
             return controller.close()
           }
@@ -88,11 +87,7 @@ export async function soon<T>(promise: Promise<T>, ms: number): Promise<T | unde
   }
 }
 
-/** A workload that wrote what only a gateway may write. */
-const isForged = (error: unknown): error is SealedError =>
-  error instanceof SealedError && error.code === 'workload.failed'
-
-export function errorEvent(error: SealedError, between: boolean): Bytes {
+function errorEvent(error: SealedError, between: boolean): Bytes {
   const receipt = error instanceof SessionFailure ? error.receipt : undefined
   const body = { ...errorBody(AFTER_REVEAL, error), ...(receipt !== undefined && { receipt }) }
   return concat(utf8(between ? '' : '\n\n'), utf8(`data: ${JSON.stringify(body)}\n\n`))

@@ -39,7 +39,7 @@ export class EventStapler {
   /** What can be passed on of the stream so far. Throws `workload.failed`. */
   push(chunk: Uint8Array): Bytes {
     if (chunk.length > 0) this.#begun = true
-    const bytes = concat(this.#held, chunk)
+    const bytes = this.#held.length > 0 ? concat(this.#held, chunk) : (chunk as Bytes)
     const seen = this.#tail + textOf(bytes)
     if (seen.includes(OURS) || seen.includes(CHUNK))
       throw new SealedError(

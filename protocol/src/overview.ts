@@ -1,6 +1,7 @@
 // What an embassy says of itself for people: gateway → embassy, `GET /overview`. It is public, and nothing in it is
 // proven; receipts and attestation are for that.
 import * as v from 'valibot'
+import { listedWorkload, statusSchema } from './rpc.ts'
 import { digest, integer, name, text } from './schema.ts'
 
 export const overviewSchema = v.strictObject({
@@ -15,18 +16,13 @@ export const overviewSchema = v.strictObject({
     v.strictObject({ origin: text(128), size: integer(), utc_ms: integer() }),
   ),
   metering: v.picklist(['required', 'optional']),
-  ready: v.boolean(),
-  /** Why not, where it is not ready. */
-  reason: text(512),
+  ...statusSchema.entries,
   workloads: v.array(
     v.strictObject({
-      endpoints: v.array(text(64)),
-      models: v.array(text(128)),
-      name,
-      /** Replicas that there are to be, that are up, and that nobody uses. */
+      ...listedWorkload,
+      /** Replicas that there are to be, and that nobody uses. */
       replicas: integer(),
       replicas_idle: integer(),
-      replicas_ready: integer(),
       seal_policy: v.picklist(['request', 'epoch', 'permanent']),
       /** Sessions that wait for a replica. */
       waiting: integer(),

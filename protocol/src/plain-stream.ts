@@ -22,7 +22,7 @@ export class PlainFrameReader {
   #rest: Bytes = new Uint8Array(0)
 
   push(chunk: Uint8Array): PlainFrame[] {
-    const bytes = this.#rest.length > 0 ? concat(this.#rest, chunk) : concat(chunk)
+    const bytes = this.#rest.length > 0 ? concat(this.#rest, chunk) : (chunk as Bytes)
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     const frames: PlainFrame[] = []
     let at = 0

@@ -167,18 +167,20 @@ export const abortSchema = v.strictObject({
 export type Abort = v.InferOutput<typeof abortSchema>
 export const abortedSchema = v.strictObject({ receipt: v.exactOptional(receipt) })
 
+/** What is said of a workload wherever it is listed. */
+export const listedWorkload = {
+  endpoints: v.array(text(64)),
+  models: v.array(text(128)),
+  name,
+  replicas_ready: integer(),
+}
+
 /** gateway → embassy, `GET /status`. */
 export const statusSchema = v.strictObject({
   ready: v.boolean(),
+  /** Why not, where it is not ready. */
   reason: text(512),
-  workloads: v.array(
-    v.strictObject({
-      endpoints: v.array(text(64)),
-      models: v.array(text(128)),
-      name,
-      replicas_ready: integer(),
-    }),
-  ),
+  workloads: v.array(v.strictObject(listedWorkload)),
 })
 export type Status = v.InferOutput<typeof statusSchema>
 

@@ -1,30 +1,13 @@
 // Whole bundles of evidence as plain JSON, for two verifiers to judge alike: ours and the one in Python.
 import {
-  type AttestationAnswer,
-  type AttestationDocument,
-  canonicalize,
   encodeReceipt,
-  fromBase64url,
   type Policy,
-  parsePolicy,
   type Receipt,
   type ReceiptInput,
   verifyReceipt,
 } from '@sealed/protocol'
+import { type Bundle, inputOf, policyOf } from '../../protocol/src/vectors/bundle.ts'
 import { python } from './python.ts'
-
-export interface Bundle {
-  challenge?: { nonce: string; answer: NonNullable<AttestationAnswer['challenge']> }
-  document: AttestationDocument
-  input?: string
-  nonce?: string
-  now_ms: number
-  output?: string
-  policy: Policy
-  receipt: Receipt | string
-  request?: string
-  salt?: string
-}
 
 /** Outcome, and result of each check with whether it was required; null where the policy, or some base64url, is none. */
 export type Judgement = {
@@ -39,25 +22,13 @@ export async function ourJudgement(bundle: Bundle): Promise<Judgement> {
   let policy: Policy
   let input: ReceiptInput
   try {
-    policy = parsePolicy(canonicalize(bundle.policy))
-    input = decoded(bundle)
+    policy = policyOf(bundle)
+    input = inputOf(bundle)
   } catch {
     return null
   }
   const { checks, outcome } = await verifyReceipt(input, policy, bundle.now_ms)
   return { outcome, checks: checks.map(({ id, required, result }) => ({ id, required, result })) }
-}
-
-function decoded({ challenge, document, nonce, receipt, ...given }: Bundle): ReceiptInput {
-  const input: ReceiptInput = { document, receipt: encoded(receipt) }
-  for (const name of ['request', 'input', 'salt', 'output'] as const) {
-    const text = given[name]
-    if (text !== undefined) input[name] = fromBase64url(text)
-  }
-  if (nonce !== undefined) input.nonce = nonce
-  if (challenge)
-    input.challenge = { nonce: fromBase64url(challenge.nonce), answer: challenge.answer }
-  return input
 }
 
 export async function theirJudgements(bundles: readonly Bundle[]): Promise<Judgement[]> {

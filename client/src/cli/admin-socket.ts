@@ -1,6 +1,7 @@
 // The embassy's socket for root on its own machine: the one way to what the log keeps besides hashes.
 import { readdir } from 'node:fs/promises'
 import { type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fromRpcError, fromUtf8, SealedError } from '@sealed/protocol'
 import { UsageError } from './usage.ts'
@@ -9,14 +10,16 @@ const RUNTIME = '/run/sealed'
 const MAX_ERROR_BYTES = 65_536
 
 /** The socket that was named, else that of the one embassy on this machine. */
-export async function adminSocket(given: string | undefined): Promise<string> {
+export async function adminSocket(given: string | undefined, runtime = RUNTIME): Promise<string> {
   if (given !== undefined) return given
-  const instances = await readdir(RUNTIME).catch((): string[] => [])
+  const instances = await readdir(runtime).catch((): string[] => [])
   const found: string[] = []
   for (const id of instances) {
-    const directory = join(RUNTIME, id, 'embassy')
+    const directory = join(runtime, id, 'embassy')
     const names = await readdir(directory).catch((): string[] => [])
-    if (names.includes('admin.sock')) found.push(join(directory, 'admin.sock'))
+    const path = join(directory, 'admin.sock')
+    // One that was killed leaves its socket behind.
+    if (names.includes('admin.sock') && (await answers(path))) found.push(path)
   }
   const [only, ...others] = found
   if (only && others.length === 0) return only
@@ -27,6 +30,15 @@ export async function adminSocket(given: string | undefined): Promise<string> {
     'socket',
   )
 }
+
+const answers = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.end()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
 
 /** An answer with status 200, its body unread. Throws what the embassy says, or `embassy.unavailable`. */
 export async function askEmbassy(

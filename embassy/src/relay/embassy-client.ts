@@ -18,6 +18,9 @@ import {
 import { Lines } from '../lines.ts'
 import type { Answer, Call, CallName } from '../server/channel.ts'
 
+/** Above any answer: a reading with all the openings, meters and references that one may hold, and its receipt. */
+const MAX_ANSWER_CHARS = 16 * 1024 * 1024
+
 interface Pending {
   resolve(value: unknown): void
   reject(error: Error): void
@@ -102,7 +105,7 @@ export class EmbassyClient {
           ),
         )
     })
-    const lines = new Lines(socket, (line) => {
+    const lines = new Lines(socket, MAX_ANSWER_CHARS, (line) => {
       const [number, succeeded, value] = line as Answer
       const call = pending.get(number)
       pending.delete(number)

@@ -96,6 +96,25 @@ describe('calls of the relay', () => {
     expect(await client.reveal('s')).toMatchObject({ kind: 'reading' })
   })
 
+  it('are answered with the largest reading there is, beside what else is under way', async () => {
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const reading = `"${'x'.repeat(2 * 1024 * 1024)}"`
+    const client = await serve({
+      reveal: async () => ({ kind: 'reading', reading, receipt: RECEIPT }),
+      commit: async () => {
+        await held
+        return { receipt: RECEIPT }
+      },
+    })
+    const beside = client.commit('s', COMMIT)
+    expect(await client.reveal('s')).toEqual({ kind: 'reading', reading, receipt: RECEIPT })
+    release()
+    expect(await beside).toBe(RECEIPT)
+  })
+
   it.each([
     ['no JSON', 'hello\n'],
     ['no call', '{}\n'],

@@ -14,6 +14,9 @@ export type Call = [number, CallName, string, unknown]
 /** Number, whether it succeeded, value or error. */
 export type Answer = [number, boolean, unknown]
 
+/** Above any call: a header, instructions and two wrapped keys. */
+const MAX_CALL_CHARS = 64 * 1024
+
 export async function listenForCalls(calls: Calls, path: string, gid: number): Promise<Listening> {
   await rm(path, { force: true })
   const open = new Set<Socket>()
@@ -21,7 +24,7 @@ export async function listenForCalls(calls: Calls, path: string, gid: number): P
     open.add(socket)
     socket.once('close', () => open.delete(socket))
     socket.on('error', () => undefined)
-    const lines = new Lines(socket, (line) => {
+    const lines = new Lines(socket, MAX_CALL_CHARS, (line) => {
       const call = callOf(calls, line)
       if (call) void answer(calls, call).then((said) => lines.write(said))
       else socket.destroy()

@@ -1,4 +1,4 @@
-import { SessionFailure, unspliceEvents, utf8 } from '@sealed/protocol'
+import { SealedError, SessionFailure, unspliceEvents, utf8 } from '@sealed/protocol'
 import { describe, expect, it } from 'vitest'
 import type { PlainStream } from '../deps.ts'
 import { eventStream } from '../event-stream.ts'
@@ -154,10 +154,13 @@ describe('heartbeats', () => {
     expect(over).toBe(1)
   })
 
-  it('give way to an error where the head never comes', async () => {
-    const failed = Promise.reject(new SessionFailure('queue.timeout', 'nobody was free'))
+  it.each([
+    ['queue.timeout', new SessionFailure('queue.timeout', 'nobody was free')],
+    ['replica.unavailable', new SealedError('replica.unavailable', 'the relay does not answer')],
+  ])('give way to an error where the head never comes: %s', async (code, error) => {
+    const failed = Promise.reject(error)
     failed.catch(() => {})
     const stream = eventStream(failed, { idOnly: false, ended: () => {} })
-    expect(await new Response(stream).text()).toContain('"code":"queue.timeout"')
+    expect(await new Response(stream).text()).toContain(`"code":"${code}"`)
   })
 })

@@ -21,8 +21,8 @@ export interface Bundle {
   sent_ms?: number
 }
 
-/** Bytes are base64url, the receipt what travels or what that encodes. */
-export function verifyBundle(bundle: Bundle): Promise<Verdict> {
+/** Bytes are base64url, the receipt what travels or what that encodes; throws where they are not. */
+export function inputOf(bundle: Bundle): ReceiptInput {
   const { challenge, document, nonce, proof, receipt, sent_ms } = bundle
   const input: ReceiptInput = {
     document,
@@ -37,7 +37,10 @@ export function verifyBundle(bundle: Bundle): Promise<Verdict> {
   if (sent_ms !== undefined) input.sentMs = sent_ms
   if (challenge)
     input.challenge = { nonce: fromBase64url(challenge.nonce), answer: challenge.answer }
-  return verifyReceipt(input, policyOf(bundle), bundle.now_ms)
+  return input
 }
+
+export const verifyBundle = async (bundle: Bundle): Promise<Verdict> =>
+  verifyReceipt(inputOf(bundle), policyOf(bundle), bundle.now_ms)
 
 export const policyOf = ({ policy }: Bundle): Policy => parsePolicy(canonicalize(policy))
