@@ -1,13 +1,27 @@
-// `npm run faults`: ledger and store killed at every system call by which they change anything. For each K a machine of
-// its own, whose first process is killed as it makes the call for the K-th time, and whose second one too, on what the
-// first has left; a third must come through. A line every so many; ends with 1 where anything was found.
-//   npm run faults -- [--from POINT[:K]] [--only POINT[:K]] [--most N]
-// It takes about 20 minutes. As root, on Linux, with strace, swtpm and tpm2-tools (`npm test` installs them).
+// `npm run faults`: ledger and store killed at every system call by which they change anything: by a process that makes
+// log and database, and by one that finds them. For each K a machine of its own, on which a process is killed as it makes
+// the call for the K-th time, and the next one too, on what was left to it; a third must come through. A line every so
+// many; ends with 1 where anything was found.
+//   npm run faults -- [--from PLACE[:K]] [--only PLACE[:K]] [--most N]
+// It takes about half an hour. As root, on Linux, with strace, swtpm and tpm2-tools (`npm test` installs them).
 import { parseArgs } from 'node:util'
-import { ALL_POINTS, KilledLedger, type Point } from '../support/killed-ledger.ts'
+import { KilledLedger, POINTS, type Point } from '../support/killed-ledger.ts'
 import { type Lab, openLab } from '../support/software-tpm.ts'
 
 const LINE_EVERY = 10
+
+interface Place extends Point {
+  name: string
+  life: 'first' | 'later'
+}
+const placesOf = (life: Place['life'], points: readonly Point[]): Place[] =>
+  points.map((point) => ({ ...point, life, name: `${life}:${point.by}:${point.call}` }))
+const { fsync, pwrite64, unlink, write } = POINTS
+const PLACES = [
+  ...placesOf('first', Object.values(POINTS)),
+  // A file is made and cut, and the flag set, in the first one.
+  ...placesOf('later', [fsync, write, pwrite64, unlink]),
+]
 
 const { values } = parseArgs({
   options: {
@@ -20,15 +34,15 @@ const { values } = parseArgs({
 const most = numberOf('most', values.most)
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 
-/** A point's number in the list, and the K to begin with. */
+/** A place's number in the list, and the K to begin with. */
 function placeOf(name: 'from' | 'only'): [index: number, k: number | undefined] | undefined {
   const text = values[name]
   if (text === undefined) return undefined
-  const [, point, k] = /^(\w+:\w+?)(?::(\d+))?$/.exec(text) ?? []
-  const index = ALL_POINTS.findIndex((one) => one.name === point)
+  const [, place, k] = /^(\w+:\w+:\w+?)(?::(\d+))?$/.exec(text) ?? []
+  const index = PLACES.findIndex((one) => one.name === place)
   if (index < 0)
     throw new Error(
-      `--${name} is one of ${ALL_POINTS.map((one) => one.name).join(', ')}, or one of them and :K`,
+      `--${name} is one of ${PLACES.map((one) => one.name).join(', ')}, or one of them and :K`,
     )
   return [index, k === undefined ? undefined : numberOf(name, k)]
 }
@@ -45,12 +59,13 @@ process.once('SIGINT', () => {
 })
 
 /** One K; says whether the first two processes never got there. */
-async function tryAt(lab: Lab, point: Point, k: number): Promise<boolean> {
-  const ledger = await KilledLedger.make(lab, `${point.name.replace(':', '-')}-${k}`)
+async function tryAt(lab: Lab, place: Place, k: number): Promise<boolean> {
+  const ledger = await KilledLedger.make(lab, `${place.name.replaceAll(':', '-')}-${k}`)
   try {
+    if (place.life === 'later') await ledger.runUnharmed()
     let unharmed = 0
-    for (const _ of ['first', 'second']) {
-      if (await ledger.run(point, k)) unharmed += 1
+    for (const _ of ['one', 'the next']) {
+      if (await ledger.run(place, k)) unharmed += 1
       else kills += 1
       await ledger.check()
     }
@@ -59,8 +74,8 @@ async function tryAt(lab: Lab, point: Point, k: number): Promise<boolean> {
     return unharmed === 2
   } catch (error) {
     findings += 1
-    say(`✗ ${point.name}:${k}: ${(error as Error).message}`)
-    say(`  npm run faults -- --only ${point.name}:${k}`)
+    say(`✗ ${place.name}:${k}: ${(error as Error).message}`)
+    say(`  npm run faults -- --only ${place.name}:${k}`)
     return false
   } finally {
     await ledger.close()
@@ -68,33 +83,33 @@ async function tryAt(lab: Lab, point: Point, k: number): Promise<boolean> {
 }
 
 /** Every K from `first` on, until nobody is killed any more. */
-async function tryAll(lab: Lab, point: Point, first: number): Promise<void> {
+async function tryAll(lab: Lab, place: Place, first: number): Promise<void> {
   for (let k = first; ; k += 1) {
-    if (isStopped) return say(`stopped; it goes on with --from ${point.name}:${k}`)
+    if (isStopped) return say(`stopped; it goes on with --from ${place.name}:${k}`)
     if (k > most) {
       findings += 1
-      return say(`✗ ${point.name}: more than ${most} calls`)
+      return say(`✗ ${place.name}: more than ${most} calls`)
     }
-    if (await tryAt(lab, point, k)) return tried(point, k - 1)
-    if (k % LINE_EVERY === 0) say(`  ${point.name}:${k} · ${kills} kills, ${findings} findings`)
+    if (await tryAt(lab, place, k)) return tried(place, k - 1)
+    if (k % LINE_EVERY === 0) say(`  ${place.name}:${k} · ${kills} kills, ${findings} findings`)
   }
 }
 
-function tried(point: Point, calls: number): void {
+function tried(place: Place, calls: number): void {
   // Then it is not where this looks for it.
   if (calls === 0) findings += 1
-  say(`${calls === 0 ? '✗' : '✓'} ${point.name}: at each of ${calls} calls`)
+  say(`${calls === 0 ? '✗' : '✓'} ${place.name}: at each of ${calls} calls`)
 }
 
 const [only, from] = [placeOf('only'), placeOf('from')]
 const lab = await openLab()
 try {
-  if (only?.[1] !== undefined) await tryAt(lab, ALL_POINTS[only[0]]!, only[1])
-  else if (only) await tryAll(lab, ALL_POINTS[only[0]]!, 1)
+  if (only?.[1] !== undefined) await tryAt(lab, PLACES[only[0]]!, only[1])
+  else if (only) await tryAll(lab, PLACES[only[0]]!, 1)
   else
-    for (const [i, point] of ALL_POINTS.entries())
+    for (const [i, place] of PLACES.entries())
       if (i >= (from?.[0] ?? 0) && !isStopped)
-        await tryAll(lab, point, (i === from?.[0] && from[1]) || 1)
+        await tryAll(lab, place, (i === from?.[0] && from[1]) || 1)
 } finally {
   await lab.close()
 }

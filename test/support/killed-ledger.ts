@@ -32,26 +32,18 @@ const PATIENCE_MS = 60_000
  * one other thread touches: the store's, or those of the flag that a log has begun.
  */
 export interface Point {
-  name: string
   call: string
   by: 'main' | 'store' | 'flag'
 }
-const point = (call: string, by: Point['by']): Point => ({ name: `${by}:${call}`, call, by })
-export const POINTS: Record<'write' | 'fsync' | 'pwrite64', Point> = {
-  write: point('write', 'main'),
-  fsync: point('fsync', 'store'),
-  pwrite64: point('pwrite64', 'store'),
-}
-/** With the few calls that a whole run tries as well. */
-export const ALL_POINTS: readonly Point[] = [
-  POINTS.fsync,
-  point('ftruncate', 'store'),
-  point('unlink', 'store'),
-  point('openat', 'flag'),
-  point('fsync', 'flag'),
-  POINTS.write,
-  POINTS.pwrite64,
-]
+export const POINTS = {
+  fsync: { call: 'fsync', by: 'store' },
+  write: { call: 'write', by: 'main' },
+  pwrite64: { call: 'pwrite64', by: 'store' },
+  unlink: { call: 'unlink', by: 'store' },
+  ftruncate: { call: 'ftruncate', by: 'store' },
+  openFlag: { call: 'openat', by: 'flag' },
+  fsyncFlag: { call: 'fsync', by: 'flag' },
+} as const satisfies Record<string, Point>
 
 /** What a process said before it ended. */
 interface Said {
