@@ -42,6 +42,8 @@ def _form(j):
     bad("without transport keys", "none is listed", put("document", "transport_keys", value=[]))
     bad("with five transport keys", "too many", put("document", "transport_keys", value=j.boot.transport * 5))
     bad("with seven certificates", "too many", put("document", "ak", "chain", value=[base64url(b"0")] * 7))
+    beside = {"certificates": [base64url(b"0")] * 5, "kind": "sev-snp", "report": ""}
+    bad("with five certificates beside a report", "too many", put("document", "tee_report", value=beside))
     bad("that is a list", "type", put("document", value=[]))
     bad("that is nothing", "type", put("document", value=None))
 
