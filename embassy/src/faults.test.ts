@@ -1,7 +1,7 @@
 // The k-th call fails, for every k: of the TPM, the container engine, the firewall, the database (the call, its answer,
 // one SQL statement, the disk full at every size), or the process is killed at it. After each run everything is held
 // against what must always be so. Sessions of the plain door here, of the envelope door in faults-envelope.test.ts.
-// Mutants: without `#unsettled = true` before the step a lost answer ends in state.rollback; a release before `durable`
+// Mutants: `disk.full` not passed on in `#attempt` says that the embassy is gone; without `#unsettled = true` before the step a lost answer ends in state.rollback; a release before `durable`
 // is in `early`; without `dropped` an opening that failed stays open; without `#stands` in fleet.ts a destroyed replica
 // is given out (last test but one); without `recover()` what was open when the process was killed has no leaf. A batch
 // of which a part is on disk: store/batch.test.ts.
@@ -46,6 +46,26 @@ describe('nothing is lost, counted twice or given out unproven when the k-th cal
   test('for want of a page on disk', { timeout: TIMEOUT_MS }, async () => {
     expect(await runs.forAllPages()).toBeGreaterThan(0)
   })
+})
+
+test('where the disk is full a caller is told so, and it serves again once there is room', async () => {
+  const world = new EmbassyWorld(await runs.copy())
+  await world.start()
+  const [{ page_count }] = world.inline.rows<{ page_count: number }>('PRAGMA page_count') as [
+    { page_count: number },
+  ]
+  world.inline.limit(page_count)
+  let failure: unknown
+  while (failure === undefined) failure = await world.begin().then(leave, (error) => error)
+  expect(failure).toMatchObject({ code: 'disk.full' })
+  world.inline.limit()
+  await settled(world)
+  await checkWhole(world)
+  await world.stop()
+
+  async function leave({ id }: { id: string }): Promise<undefined> {
+    await world.sessions.abort(id, { reason: 'client.gone', output_bytes: 0 }).catch(() => {})
+  }
 })
 
 test('a replica that was destroyed is not given out again, whoever lets go of it late', async () => {

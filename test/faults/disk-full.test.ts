@@ -1,13 +1,16 @@
 // The disk of an instance fills up: below the limit nothing is begun and what is under way ends in a receipt; with no
 // byte left output is withheld and the abort is written later; through all of it the log only grows, no meter is lower,
 // and it mends itself when there is room.
-// Mutants: without `ensureRoom` in `open` of sessions.ts requests are sealed below the limit; without `isLow` in the
-// status /health is ready; without the passing on of `disk.full` in `#attempt` of ledger.ts, or with `onFull` left out,
-// see free-disk.test.ts; without `#writeLater` the session that met the full disk never has a receipt.
+// Mutants: without `ensureRoom` in `open` of sessions.ts an envelope is refused inside a sealed answer; without `isLow` in
+// the status /health is ready; with `onFull` left out in store.ts nobody looks at the disk; without `#writeLater` the
+// session that met the full disk never has a receipt.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { audit, fetchCheckpoint, write } from '@sealed/client'
 import { decodeReceipt } from '@sealed/protocol'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { Store } from '../../embassy/src/store/store.ts'
 import { CAPABILITY, SAMPLE } from '../support/failing-session.ts'
 import { abortOf, CHAT, eventually, typesOf, World } from '../support/instance.ts'
 import { Machine } from '../support/machine.ts'
@@ -85,7 +88,7 @@ test('below the limit nothing is begun, and what is under way ends in its receip
   expectRefusal(refused, { status: 503, code: 'disk.full' })
   expect(refused.headers.get('retry-after')).toBe('10')
   const failure = await world.askToFail(SAMPLE)
-  expect([failure.code, failure.evidence?.receipt]).toEqual(['disk.full', undefined])
+  expect([failure.status, failure.code, failure.evidence]).toEqual([503, 'disk.full', undefined])
   await expect(world.reading()).rejects.toMatchObject({ code: 'disk.full' })
   expect(await closedBut(id)).toEqual(closed)
 
@@ -138,4 +141,17 @@ test('an embassy that is killed on a full disk loses nothing and starts by itsel
   await world.serving()
   expect(abortOf(await world.receipt(id))).toBe('embassy.restarted')
   await expectWhole(before)
+})
+
+test('a write that finds no room says so at once', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'sealed-small-'))
+  const small = await SmallDisk.mount(directory, 2 * MIB)
+  let told = 0
+  const store = new Store(join(directory, 'embassy.db'), { onFull: () => told++ })
+  const document = { digest: 'ab'.repeat(32), document: 'x'.repeat(4 * MIB) }
+  await expect(store.run('keepDocument', document)).rejects.toMatchObject({ code: 'disk.full' })
+  expect(told).toBe(1)
+  await store.close()
+  await small.unmount()
+  await rm(directory, { recursive: true })
 })

@@ -2,8 +2,8 @@
 // for a replica, its opening on disk and not yet in the TPM, its commit under way, its leaf on disk and not yet proven.
 // The software TPM is held by SIGSTOP where a state would pass too quickly. Nobody hangs; there is one leaf at most, one
 // exactly where an input was revealed, and it counts once exactly where its leaf says that an output was committed to.
-// Mutants: without the roll-forward in `#settle` (embassy/src/ledger/ledger.ts) the embassy killed before a step is in
-// the TPM does not start again; without `recover()` a session whose commit was under way has no leaf.
+// Mutants: without the counter's roll-forward in `#settle` (embassy/src/ledger/ledger.ts) the embassy killed before a step
+// is in the TPM does not start again (the chain's: syscalls.test.ts); without `recover()` a session whose commit was under way has no leaf.
 import { createServer } from 'node:net'
 import { write } from '@sealed/client'
 import { randomBytes, toBase64url } from '@sealed/protocol'

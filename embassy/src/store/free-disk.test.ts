@@ -1,5 +1,4 @@
-// Mutants: `left < limitBytes` in place of its negation takes an unreadable file system for one with room; without
-// `onFull` in store.ts a full disk is found by the clock only (test/faults/disk-full.test.ts).
+// Mutants: `left < limitBytes` in place of its negation takes an unreadable file system for one with room.
 import { afterEach, expect, test } from 'vitest'
 import { FreeDisk } from './free-disk.ts'
 
