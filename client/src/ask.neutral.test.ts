@@ -47,6 +47,21 @@ describe('ask', () => {
     expect((await verifyReceipt(answer, machine.policy, NOW)).outcome).toBe('verified')
   })
 
+  it.each(['failed', 'incomplete'] as const)(
+    'sends nothing to a machine whose verdict is %s',
+    async (outcome) => {
+      const { answer, attested, requests } = await askWith()
+      await answer
+      const before = requests.length
+      const unverified = { ...attested, verdict: { ...attested.verdict, outcome } }
+      const { endpoint, body } = { endpoint: '/v1/chat/completions', body: utf8('question') }
+      await expect(ask({ attested: unverified, endpoint, body })).rejects.toBeInstanceOf(
+        VerdictError,
+      )
+      expect(requests).toHaveLength(before)
+    },
+  )
+
   it('insists on what the verified document says', async () => {
     const { answer, attested, sessions } = await askWith()
     await answer
