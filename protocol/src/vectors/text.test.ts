@@ -1,8 +1,10 @@
-// Canonical JSON, spellings of bytes, and the splice, against the vectors that Python made.
+// Canonical JSON, spellings of bytes, and the splices, against the vectors that Python made.
 import encodings from '../../vectors/encoding.json' with { type: 'json' }
+import streams from '../../vectors/event_splice.json' with { type: 'json' }
 import json from '../../vectors/json.json' with { type: 'json' }
 import splices from '../../vectors/splice.json' with { type: 'json' }
-import { fromBase64url, fromHex, fromUtf8, toHex, utf8 } from '../bytes.ts'
+import { concat, fromBase64url, fromHex, fromUtf8, toHex, utf8 } from '../bytes.ts'
+import { EventStapler, unspliceEvents } from '../event-splice.ts'
 import { canonicalize, parseCanonical } from '../json.ts'
 import { spliceReceipt, unspliceReceipt } from '../splice.ts'
 import { Refusal } from '../verify/checks.ts'
@@ -35,4 +37,18 @@ runVectors<Splice>(splices, (given) => {
   const taken = unspliceReceipt(utf8(given.spliced))
   if (!taken) throw new Refusal('no receipt is spliced in')
   return { answer: fromUtf8(taken.output), receipt: taken.receipt }
+})
+
+type EventSplice =
+  | { operation: 'splice'; stream: string; receipt: string }
+  | { operation: 'unsplice'; spliced: string }
+runVectors<EventSplice>(streams, (given) => {
+  if (given.operation === 'splice') {
+    const stapler = new EventStapler()
+    const passed = stapler.push(utf8(given.stream))
+    return { spliced: fromUtf8(concat(passed, stapler.end(given.receipt))) }
+  }
+  const taken = unspliceEvents(utf8(given.spliced))
+  if (!taken) throw new Refusal('no receipt is spliced in')
+  return { stream: fromUtf8(taken.output), receipt: taken.receipt }
 })

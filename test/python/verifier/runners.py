@@ -6,7 +6,7 @@ import pathlib
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from . import event_log, forms, tpm, wire
+from . import event_log, event_stream, forms, tpm, wire
 from .audit import Failed, audit
 from .cosigned import cosigned_at, open_cosigned, parse_proof
 from .ear import ear_of
@@ -38,6 +38,13 @@ def _splice(case, _):
         return {"spliced": wire.splice(case["answer"].encode(), case["receipt"]).decode()}
     answer, receipt = wire.unsplice(case["spliced"].encode())
     return {"answer": answer.decode(), "receipt": receipt}
+
+
+def _event_splice(case, _):
+    if case["operation"] == "splice":
+        return {"spliced": event_stream.splice(case["stream"].encode(), case["receipt"]).decode()}
+    stream, receipt = event_stream.unsplice(case["spliced"].encode())
+    return {"stream": stream.decode(), "receipt": receipt}
 
 
 def _header(case, file):
@@ -253,7 +260,7 @@ def _ear(case, file):
 
 
 RUNNERS = {
-    "json": _json, "encoding": _encoding, "splice": _splice, "header": _header, "envelope": _envelope,
+    "json": _json, "encoding": _encoding, "splice": _splice, "event_splice": _event_splice, "header": _header, "envelope": _envelope,
     "response": _response, "digest": _digest, "instructions": _instructions,
     "verdict": _verdict, "statement": _statement, "grammar": _grammar, "leaf": _leaf, "inclusion": _inclusion,
     "consistency": _consistency, "checkpoint": _checkpoint, "cosignature": _cosignature, "reading": _reading, "replay": _replay,
