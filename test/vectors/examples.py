@@ -21,6 +21,8 @@ def cut(value):
 def shown(value):
     value = cut(value)
     if isinstance(value, str):
+        if "\r" in value:
+            raise ValueError(f"a reader cannot see a carriage return: {value!r}")
         return value.rstrip("\n")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

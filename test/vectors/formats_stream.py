@@ -7,7 +7,7 @@ BEAT = ": sealed\n\n"
 CHUNK = 'data: {"choices":[],"object":"chat.completion.chunk","receipt":"AAEC"}\n\n'
 COMMENT = "\n\n: sealed-receipt AAEC\n\n"
 DONE = "data: [DONE]\n\n"
-ONE, TWO = 'data: {"a":1}\n\n', "data: é\r\n\r\n"
+ONE, TWO, CRLF = 'data: {"a":1}\n\n', "data: é\n\n", "data: é\r\n\r\n"
 
 
 def vectors():
@@ -19,7 +19,7 @@ def vectors():
         ("two events and the mark", ONE + TWO, DONE),
         ("the mark alone", "", DONE),
         ("a mark without its blank line", ONE, "data: [DONE]"),
-        ("a mark of other line ends", ONE, "data: [DONE]\r\n\r\n"),
+        ("a mark of other line ends", ONE + CRLF, "data: [DONE]\r\n\r\n"),
         ("a mark and a comment of 32 bytes in all", ONE, "data: [DONE]\n\n: as they like it\n"),
         ("no mark", ONE + "event: done\ndata: {}\n\n", None),
         ("no mark and no line end", ONE + "data: x", None),

@@ -32,11 +32,12 @@ def main():
         wanted[OUT / f"{vectors.format}.json"] = vectors.text()
     files = {path.stem: json.loads(text) for path, text in wanted.items()}
     wanted[SPEC] = examples.filled(SPEC.read_text(), files)
-    changed = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    wanted = {path: text.encode() for path, text in wanted.items()}
+    changed = [path for path, made in wanted.items() if not path.exists() or path.read_bytes() != made]
     if "--check" in sys.argv and changed:
         sys.exit(f"not what the generator makes: {', '.join(path.name for path in changed)}")
     for path in changed:
-        path.write_text(wanted[path])
+        path.write_bytes(wanted[path])
 
 
 main()
