@@ -128,7 +128,8 @@ describe('usage', () => {
 describe('sessions', () => {
   it('are accounted to who asked, once each, when their leaf is on disk', async () => {
     const ended: Closing[] = []
-    const machine = await newMachine(directory, new FakeTpm())
+    // Beside the store of these tests, which has its own database open.
+    const machine = await newMachine(mkdtempSync(join(directory, 'machine-')), new FakeTpm())
     const world = new EmbassyWorld(machine, undefined, undefined, {
       onEnded: (one) => ended.push(one),
     })
