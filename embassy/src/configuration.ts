@@ -23,10 +23,10 @@ export async function loadWorkloads(deployment: Deployment): Promise<LoadedWorkl
       throw new SealedError('config.invalid', `workload file ${file} cannot be read`)
     })
     const config = parseWorkload(bytes)
-    if (config.seal_policy !== 'request')
+    if (config.seal_policy === 'permanent')
       throw new SealedError(
         'config.invalid',
-        `${file}: seal policy ${config.seal_policy} is not offered by this version; use request`,
+        `${file}: seal policy permanent is not offered by this version; use request or epoch`,
       )
     if (config.activations === 'none' && deployment.metering === 'required')
       throw new SealedError(

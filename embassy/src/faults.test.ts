@@ -75,7 +75,7 @@ test('a replica that was destroyed is not given out again, whoever lets go of it
   const { signal } = new AbortController()
   const gone = await pool.acquire(1_000, signal)
   world.fleet.retire(gone, 'replica.lost')
-  await world.fleet.release(gone)
+  world.fleet.leave(gone, '')
   const next = await Promise.all([pool.acquire(5_000, signal), pool.acquire(5_000, signal)])
   expect(next).not.toContain(gone)
   await world.stop()

@@ -132,6 +132,23 @@ describe('workload.json', () => {
     for (const value of values) expect(() => workload({ [member]: value })).toThrow(invalid)
   })
 
+  it('has an epoch with that seal policy, and only with it', () => {
+    const epoch = { max_ms: 1_000, sessions: 2 }
+    const shared = { seal_policy: 'epoch', epoch }
+    expect(workload(shared)).toMatchObject(shared)
+    expect(() => workload({ epoch })).toThrow(invalid)
+    for (const given of [{}, { epoch: undefined }, { epoch: {} }])
+      expect(() => workload({ seal_policy: 'epoch', ...given })).toThrow(invalid)
+    for (const wrong of [
+      { max_ms: 999 },
+      { max_ms: 86_400_001 },
+      { sessions: 1 },
+      { sessions: 257 },
+      { more: 1 },
+    ])
+      expect(() => workload({ ...shared, epoch: { ...epoch, ...wrong } })).toThrow(invalid)
+  })
+
   it.each([0, 65_536, -1])('has no egress to port %i', (port) => {
     const rule = { ...WORKLOAD.egress[0], port }
     expect(() => workload({ egress: [rule] })).toThrow(invalid)

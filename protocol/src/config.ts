@@ -15,11 +15,20 @@ const endpoint = v.pipe(
   v.regex(/^\/[a-z0-9/_-]{1,63}$/, 'must be a path of lower-case letters'),
 )
 
-export const workloadSchema = v.strictObject({
+/** Policy `epoch`: sessions that overlap share a replica and its seal. */
+const epochSchema = v.strictObject({
+  /** From the seal until nobody joins any more, and the seal is let go with the last that is open. */
+  max_ms: integer(1_000, 86_400_000),
+  /** How many share a replica at once. */
+  sessions: integer(2, 256),
+})
+
+const workloadMembers = v.strictObject({
   activations: v.picklist(['none', 'safetensors']),
   /** Destinations open to the workload while it is not sealed. */
   egress: v.pipe(v.array(egressRuleSchema), v.maxLength(64)),
   endpoints: v.pipe(v.array(endpoint), v.minLength(1), v.maxLength(16)),
+  epoch: v.exactOptional(epochSchema),
   env: v.pipe(
     v.array(
       v.strictObject({
@@ -40,6 +49,13 @@ export const workloadSchema = v.strictObject({
   seal_policy: v.picklist(['request', 'epoch', 'permanent']),
   version: v.literal(1),
 })
+export const workloadSchema = v.pipe(
+  workloadMembers,
+  v.check(
+    ({ seal_policy, epoch }) => (seal_policy === 'epoch') === (epoch !== undefined),
+    'epoch stands with the seal policy of that name and only there',
+  ),
+)
 export type Workload = v.InferOutput<typeof workloadSchema>
 
 export const tlsSchema = v.variant('mode', [

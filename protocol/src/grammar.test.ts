@@ -7,6 +7,7 @@ import type { Statement, StatementType } from './statement.ts'
 
 const invalid = expect.objectContaining({ code: 'receipt.invalid' })
 const digest = 'ab'.repeat(32)
+const EPOCH = 'ef'.repeat(16)
 
 /** One letter for each type of statement. */
 const LETTERS = {
@@ -21,12 +22,15 @@ const LETTERS = {
   r: 'response.released',
   d: 'registry.read',
   x: 'session.aborted',
+  j: 'seal.joined',
+  e: 'seal.kept',
 } as const satisfies Record<string, StatementType>
 type Letter = keyof typeof LETTERS
 const LETTER_LIST = Object.keys(LETTERS) as Letter[]
 
-/** SPEC.md, "Grammar", word for word. */
-const REFERENCE = /^q(?:dr|s(?:x|k(?:x|o*(?:x|g(?:x|c(?:x|m(?:x|ur)))))))$/
+/** SPEC.md, "Grammar", where `s` begins no epoch. */
+const REFERENCE =
+  /^q(?:dr|s(?:x|k(?:x|o*(?:x|g(?:x|c(?:x|m(?:x|ur))))))|j(?:x|k(?:x|o*(?:x|g(?:x|c(?:x|m(?:x|er)))))))$/
 
 const MEMBERS: { [L in Letter]: Record<string, unknown> } = {
   q: {
@@ -40,7 +44,7 @@ const MEMBERS: { [L in Letter]: Record<string, unknown> } = {
     workload: 'demo',
     workload_digest: digest,
   },
-  s: {},
+  s: { policy: 'request', sessions_overlapping: 0, tenants: 1 },
   k: { to: 'relay' },
   o: {},
   g: { operation: 'update' },
@@ -50,6 +54,8 @@ const MEMBERS: { [L in Letter]: Record<string, unknown> } = {
   r: { to: 'gateway' },
   d: {},
   x: { at: 'revealed', output_bytes: 0, reason: 'deadline' },
+  j: { epoch: EPOCH, policy: 'epoch', read_mono_us: '0', sessions_overlapping: 2, tenants: 2 },
+  e: { epoch: EPOCH, sessions_overlapping: 3, tenants: 2 },
 }
 
 /** A session of these letters; a reading's request says so. */
@@ -90,6 +96,11 @@ describe('the grammar', () => {
     'qskogcx',
     'qskogcmx',
     'qskgx',
+    'qjkogcmer',
+    'qjkgcmer',
+    'qjx',
+    'qjkx',
+    'qjkogcmx',
   ])('has %s', (letters) => {
     expect(REFERENCE.test(letters)).toBe(true)
     expect(accepted(letters)).toBe(true)
@@ -105,11 +116,19 @@ describe('the grammar', () => {
         if (REFERENCE.test(letters)) legal++
       }
     }
-    expect(legal).toBe(3)
+    expect(legal).toBe(5)
   })
 
   it('agrees with the specification on any sequence', () => {
-    const legal = fc.constantFrom('qskogcmur', 'qskoogcmur', 'qskgcmur', 'qdr', 'qskogcmx', 'qskx')
+    const legal = fc.constantFrom(
+      'qjkogcmer',
+      'qskogcmur',
+      'qskoogcmur',
+      'qskgcmur',
+      'qdr',
+      'qskogcmx',
+      'qskx',
+    )
     const edit = fc.tuple(fc.nat(10), fc.constantFrom<(Letter | '')[]>(...LETTER_LIST, ''))
     const edited = fc.tuple(legal, fc.array(edit, { maxLength: 3 })).map(([letters, edits]) => {
       let text: string = letters
@@ -128,7 +147,7 @@ describe('the grammar', () => {
   })
 
   it('has no legal session with a statement left out, doubled or swapped with the next', () => {
-    for (const letters of ['qskogcmur', 'qdr']) {
+    for (const letters of ['qskogcmur', 'qjkogcmer', 'qdr']) {
       for (let i = 0; i < letters.length; i++) {
         const [before, here, after] = [letters.slice(0, i), letters[i]!, letters.slice(i + 1)]
         if (here !== 'o') {
@@ -217,5 +236,41 @@ describe('a session', () => {
       }),
     ).not.toThrow()
     expect(change(write, 'qsx')).not.toThrow()
+  })
+
+  type Seal = Extract<Statement, { type: 'seal.enforced' | 'seal.joined' }>
+  const sealed = (all: Statement[]) => all[1] as Seal
+  const kept = (all: Statement[]) => all.at(-2) as Extract<Statement, { type: 'seal.kept' }>
+  const epoch = (edit: (all: Statement[]) => void) => change(edit, 'qjkogcmer')
+  const began = (edit: (all: Statement[]) => void = () => {}) =>
+    change((all) => {
+      Object.assign(all[1]!, { policy: 'epoch', epoch: EPOCH })
+      edit(all)
+    }, 'qskogcmer')
+
+  it('of an epoch keeps the one that it began or joined', () => {
+    expect(began()).not.toThrow()
+    expect(began((all) => (kept(all).epoch = '00'.repeat(16)))).toThrow(/another epoch/)
+    expect(epoch((all) => (kept(all).epoch = '00'.repeat(16)))).toThrow(/another epoch/)
+    expect(began((all) => delete sealed(all).epoch)).toThrow(/under that seal policy/)
+    expect(began((all) => (sealed(all).policy = 'request'))).toThrow(/under that seal policy/)
+    expect(change((all) => Object.assign(all[1]!, { epoch: EPOCH }))).toThrow(
+      /under that seal policy/,
+    )
+    const released = (all: Statement[]) => Object.assign(all[1]!, { policy: 'epoch', epoch: EPOCH })
+    expect(change(released)).toThrow(/releases nothing/)
+    expect(change(() => {}, 'qskogcmer')).toThrow(/another epoch/)
+  })
+
+  it('of an epoch counts no fewer at its end than at its beginning', () => {
+    expect(epoch((all) => (kept(all).sessions_overlapping = 2))).not.toThrow()
+    expect(epoch((all) => (kept(all).sessions_overlapping = 1))).toThrow(/fewer/)
+    expect(epoch((all) => (kept(all).tenants = 1))).toThrow(/fewer/)
+  })
+
+  it('joins on a reading that is not later', () => {
+    const at = (us: string) => epoch((all) => Object.assign(all[1]!, { read_mono_us: us }))
+    expect(at('10')).not.toThrow()
+    expect(at('11')).toThrow(/read after/)
   })
 })

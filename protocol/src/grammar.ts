@@ -20,13 +20,13 @@ type State =
 const ABORT: Edges = { 'session.aborted': 'end' }
 const GRAMMAR: Record<State, Edges> = {
   start: { 'request.received': 'received' },
-  received: { 'seal.enforced': 'enforced', 'registry.read': 'read' },
+  received: { 'seal.enforced': 'enforced', 'seal.joined': 'enforced', 'registry.read': 'read' },
   enforced: { 'input_key.revealed': 'revealed', ...ABORT },
   revealed: { 'activations.observed': 'observed', 'registry.applied': 'applied', ...ABORT },
   observed: { 'activations.observed': 'observed', 'registry.applied': 'applied', ...ABORT },
   applied: { 'seal.checked': 'checked', ...ABORT },
   checked: { 'output.committed': 'committed', ...ABORT },
-  committed: { 'seal.released': 'released', ...ABORT },
+  committed: { 'seal.released': 'released', 'seal.kept': 'released', ...ABORT },
   released: { 'response.released': 'end' },
   read: { 'response.released': 'end' },
   end: {},
@@ -67,6 +67,26 @@ function checkMembers(statements: readonly Statement[]): void {
   const applied = statements.find((s) => s.type === 'registry.applied')
   if (applied && applied.operation !== received.operation)
     throw wrong('operation and registry.applied differ')
+  const sealed = statements[1]!
+  if (sealed.type === 'seal.enforced' || sealed.type === 'seal.joined')
+    checkSeal(sealed, statements.at(-2)!)
+}
+
+type Sealed = Extract<Statement, { type: 'seal.enforced' | 'seal.joined' }>
+
+/** An epoch is kept by each of its sessions, what is sealed for one session is released by it. */
+function checkSeal(sealed: Sealed, last: Statement): void {
+  if ((sealed.policy === 'epoch') !== (sealed.epoch !== undefined))
+    throw wrong('epoch stands under that seal policy and only there')
+  if (sealed.type === 'seal.joined' && BigInt(sealed.read_mono_us) > BigInt(sealed.mono_us))
+    throw wrong('seal.joined was read after it was stated')
+  if (last.type === 'seal.released' && sealed.epoch !== undefined)
+    throw wrong('a session of an epoch releases nothing')
+  if (last.type !== 'seal.kept') return
+  if (last.epoch !== sealed.epoch) throw wrong('seal.kept is of another epoch')
+  const fewer =
+    last.sessions_overlapping < sealed.sessions_overlapping || last.tenants < sealed.tenants
+  if (fewer) throw wrong('seal.kept counts fewer than were there at the beginning')
 }
 
 const wrong = (message: string) => new SealedError('receipt.invalid', `statements: ${message}`)

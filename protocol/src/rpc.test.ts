@@ -102,6 +102,7 @@ const REPLICA = {
   output_bytes: 1024,
   port: 8000,
   relay_ports: [20_000, 20_999],
+  sessions: 1,
   workload_ms: 1000,
 }
 const WORKLOADS = [{ endpoints: ['/v1'], models: ['m'], name: 'demo', replicas_ready: 1 }]

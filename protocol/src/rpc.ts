@@ -127,6 +127,8 @@ export const revealedSchema = v.variant('kind', [
     port: integer(1, 65535),
     /** Range that the relay's end of the connection must lie in. */
     relay_ports: v.strictTuple([integer(1, 65535), integer(1, 65535)]),
+    /** How many share the replica at once: connections that it may have. */
+    sessions: integer(1, 256),
     workload_ms: integer(1),
   }),
   v.strictObject({ kind: v.literal('reading'), reading: v.string(), receipt }),

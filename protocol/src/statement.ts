@@ -17,6 +17,20 @@ const sealReading = {
   ruleset_digest: digest,
 }
 
+/** What a session finds where it is sealed: the replica, and who else is or was in it. */
+const sealed = {
+  ...sealReading,
+  generation: integer(),
+  image: digest,
+  probes: v.strictObject({ age_ms: integer(), blocked: integer(), reached: integer() }),
+  replica: integer(0, 255),
+  sessions_before: integer(),
+  /** Other sessions that are open in this replica. */
+  sessions_overlapping: integer(),
+  /** Callers of these and of this one. */
+  tenants: integer(1),
+}
+
 export const ABORT_REASONS = [
   'client.gone',
   'deadline',
@@ -52,16 +66,18 @@ export const statementSchema = v.variant('type', [
     workload_digest: digest,
   }),
   statement('seal.enforced', {
-    ...sealReading,
+    ...sealed,
     egress_open_ms: integer(),
-    generation: integer(),
-    image: digest,
+    /** Policy `epoch`: the epoch that begins with this seal. */
+    epoch: v.exactOptional(hex(16)),
     policy: v.picklist(['request', 'epoch', 'permanent']),
-    probes: v.strictObject({ age_ms: integer(), blocked: integer(), reached: integer() }),
-    replica: integer(0, 255),
-    sessions_before: integer(),
-    sessions_overlapping: integer(),
-    tenants: integer(),
+  }),
+  statement('seal.joined', {
+    ...sealed,
+    epoch: hex(16),
+    policy: v.literal('epoch'),
+    /** When the reading was taken. */
+    read_mono_us: decimal,
   }),
   statement('input_key.revealed', { to: v.picklist(['relay', 'workload']) }),
   statement('activations.observed', {
@@ -86,6 +102,14 @@ export const statementSchema = v.variant('type', [
     status: integer(100, 599),
   }),
   statement('seal.released', { sealed_us: decimal }),
+  statement('seal.kept', {
+    epoch: hex(16),
+    /** How long this session was sealed; the epoch goes on. */
+    sealed_us: decimal,
+    /** Other sessions that were open in this replica at any time of this one, and the callers of all. */
+    sessions_overlapping: integer(),
+    tenants: integer(1),
+  }),
   statement('response.released', { to: v.literal('gateway') }),
   statement('registry.read', {
     authority: hex(16),

@@ -34,6 +34,8 @@ export interface InstanceOptions {
   /** Keys that are asked for, in a file that is written once and then left to `sealed key`. */
   apiKeys?: ApiKey[]
   egress?: EgressRule[]
+  /** Sessions that overlap share a replica and its seal. */
+  epoch?: { max_ms: number; sessions: number }
   env?: Record<string, string>
   limits?: Record<string, number>
   metering?: 'required' | 'optional'
@@ -55,10 +57,12 @@ export async function writeFiles(
   images: { workload: Image; pause: Image },
   tpm: Pick<SoftwareTpm, 'socketPath' | 'chainPath' | 'rootSha256' | 'eventLogPath' | 'image'>,
 ): Promise<void> {
+  const sealPolicy = options.epoch ? 'epoch' : 'request'
   const workload = json({
     activations: 'safetensors',
     egress: options.egress ?? [],
     endpoints: ['/v1/chat/completions', '/v1/completions'],
+    ...(options.epoch && { epoch: options.epoch }),
     env: Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value })),
     image: images.workload.id,
     memory_bytes: 512 * 1024 * 1024,
@@ -67,7 +71,7 @@ export async function writeFiles(
     pids: 64,
     port: 8000,
     prefix_cache: 'off',
-    seal_policy: 'request',
+    seal_policy: sealPolicy,
     version: 1,
   })
   const authorities = options.authorities ?? []
@@ -104,7 +108,7 @@ export async function writeFiles(
     images: [tpm.image],
     metering: options.metering ?? 'required',
     name: 'dev',
-    seal_policies: ['request'],
+    seal_policies: [sealPolicy],
     version: 1,
     workloads: [createHash('sha256').update(workload).digest('hex')],
   })

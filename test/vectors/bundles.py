@@ -6,6 +6,7 @@ Each lie is made with the real keys wherever a hostile operator would have them,
 import bundles_boot
 import bundles_document
 import bundles_ear
+import bundles_epoch
 import bundles_receipt
 import bundles_snp
 import bundles_tdx
@@ -89,6 +90,7 @@ def vectors():
     bundles_document.lies(j)
     bundles_boot.lies(j)
     bundles_receipt.lies(j)
+    bundles_epoch.epochs(j)
     cosigned_proof.lies(j)
     bundles_snp.lies(j)
     bundles_tdx.lies(j)

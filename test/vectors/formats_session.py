@@ -12,7 +12,8 @@ BOOT = Boot()
 WHOLE = Session(BOOT).statements
 READ = Session(BOOT, "reading", operation="read").statements
 ABORT = Session(BOOT, "gone", abort=3).statements[-1]
-ONE_OF_EACH = {each["type"]: each for each in [*WHOLE, READ[1], ABORT]}
+JOINED = Session(BOOT, "joined", epoch="joined").statements
+ONE_OF_EACH = {each["type"]: each for each in [*WHOLE, READ[1], ABORT, JOINED[1], JOINED[7]]}
 
 
 def statement_vectors():
@@ -57,6 +58,15 @@ def statement_vectors():
     also(received, "an unknown operation", "no such word", put("operation", value="erase"))
     also(received, "a workload in upper case", "name", put("workload", value="Demo"))
     also(received, "an expectation with a member more", "no such member", put("expect", "gpu", value=True))
+    also(enforced, "the first of an epoch", None, put("epoch", value=JOINED[1]["epoch"]), put("policy", value="epoch"))
+    also(enforced, "a form only: an epoch under another policy", None, put("epoch", value=JOINED[1]["epoch"]))
+    also(enforced, "an epoch of 15 bytes", "width", put("epoch", value="00" * 15))
+    also(enforced, "no tenant", "its own caller is one", put("tenants", value=0))
+    also("seal.joined", "under another policy", "an epoch alone is joined", put("policy", value="request"))
+    also("seal.joined", "with a time of open egress", "no such member", put("egress_open_ms", value=0))
+    also("seal.joined", "no tenant", "its own caller is one", put("tenants", value=0))
+    also("seal.kept", "no tenant", "its own caller is one", put("tenants", value=0))
+    also("seal.kept", "an epoch of 15 bytes", "width", put("epoch", value="00" * 15))
     also(enforced, "an unknown policy", "no such word", put("policy", value="none"))
     also(enforced, "replica 255", None, put("replica", value=255))
     also(enforced, "replica 256", "255 at most", put("replica", value=256))
@@ -86,13 +96,14 @@ def statement_vectors():
         also("session.aborted", reason, None, put("reason", value=reason))
     also("session.aborted", "another reason", "no such word", put("reason", value="bored"))
     also("seal.released", "as another type", "members of another type", put("type", value="response.released"))
-    also("seal.released", "an unknown type", "no such type", put("type", value="seal.kept"))
+    also("seal.released", "an unknown type", "no such type", put("type", value="seal.opened"))
     return v
 
 
 KINDS = {
     "r": WHOLE[0], "e": WHOLE[1], "k": WHOLE[2], "o": WHOLE[3], "a": WHOLE[4], "c": WHOLE[5], "w": WHOLE[6],
     "u": WHOLE[7], "d": WHOLE[8], "g": READ[1], "x": ABORT,
+    "j": {**JOINED[1], "read_mono_us": "0"}, "p": JOINED[7],
 }
 KINDS = {letter: {**each, "utc_ms": WHOLE[0]["utc_ms"]} for letter, each in KINDS.items()}
 
@@ -101,21 +112,21 @@ def grammar_vectors():
     v = Vectors(
         "grammar", "Grammar", "Orders of statements: `order` names statements of `common`, letter by letter; they are numbered "
         "from 0 and stand at one instant. The members are those of an update through the envelope door, of a read where "
-        "`g` stands. Rules between members are tried in the verdicts.",
+        "`g` stands; `e` begins no epoch. Rules between members are tried in the verdicts.",
         common=KINDS,
     )
-    for order in ("rekoacwud", "rekacwud", "rekooooacwud", "rex", "rekx", "rekox", "rekoox", "rekoax", "rekax", "rekoacx", "rekoacwx", "rgd"):
+    for order in ("rekoacwud", "rekacwud", "rekooooacwud", "rex", "rekx", "rekox", "rekoox", "rekoax", "rekax", "rekoacx", "rekoacwx", "rgd", "rjkoacwpd", "rjkacwpd", "rjx", "rjkx", "rjkoacx", "rjkoacwx"):
         v.good(order, order=order)
-    good = "rekoacwud"
     tried = set()
-    for i in range(len(good) + 1):
+    for good, i in ((good, i) for good in ("rekoacwud", "rjkoacwpd") for i in range(len(good) + 1)):
         for order in (good[:i], good[:i] + good[i + 1 :], *(good[:i] + each + good[i:] for each in KINDS)):
             tried.add(order)
         for each in KINDS:
             tried.add(good[:i] + each + good[i + 1 :])
     tried |= {"rx", "rd", "r", "g", "rgx", "rgud", "rgdd", "rged", "x", "d", "ekoacwud", "rekoacwudrekoacwud", "rekoacwuxd", "rekxx", "rexd", "grd", "rggd"}
     # The grammar as SPEC.md writes it.
-    session = re.compile(r"r(e(x|k(x|o*(x|a(x|c(x|w(x|ud))))))|gd)")
+    whole = "{}(x|k(x|o*(x|a(x|c(x|w(x|{}d))))))"
+    session = re.compile(f"r({whole.format('e', 'u')}|{whole.format('j', 'p')}|gd)")
     for order in sorted(each for each in tried if each):
         if order in {case["name"] for case in v.cases}:
             continue

@@ -18,6 +18,8 @@ WORKLOAD = {
     "name": "demo", "prefix_cache": "off", "seal_policy": "request",
 }
 
+EPOCH = hexes("epoch")[:32]
+
 
 def u16(value):
     return value.to_bytes(2, "big")
@@ -194,8 +196,9 @@ class Boot:
 class Session:
     """One session through the envelope door or the plain one, and what its client holds."""
 
-    def __init__(self, boot, label="session", door="envelope", operation="update", output=b'{"choices":[]}', abort=None):
-        expect = {**HEADER["expect"], "key_set": boot.k.hex()}
+    def __init__(self, boot, label="session", door="envelope", operation="update", output=b'{"choices":[]}', abort=None, epoch=None):
+        self.epoch = epoch
+        expect = {**HEADER["expect"], "key_set": boot.k.hex(), "seal_policy": "epoch" if epoch else "request"}
         header = {**HEADER, "expect": expect, "nonce": base64url(some("nonce " + label, 32))}
         body = b"" if operation == "read" else b'{"messages":[]}'
         self.door, self.output, self.input = door, output, body
@@ -239,6 +242,12 @@ class Session:
             {"type": "seal.released", "sealed_us": "81234"},
             {"type": "response.released", "to": "gateway"},
         ]
+        if epoch:
+            whole[1] = {**whole[1], "epoch": EPOCH, "policy": "epoch", "sessions_overlapping": 2, "tenants": 2}
+            whole[7] = {"type": "seal.kept", "epoch": EPOCH, "sealed_us": "81234", "sessions_overlapping": 3, "tenants": 2}
+        if epoch == "joined":
+            del whole[1]["egress_open_ms"]
+            whole[1] |= {"type": "seal.joined", "read_mono_us": "4999999000"}
         if operation == "read":
             ident = authority("one")[2]
             answered = {"authority": ident, "reading_digest": salted(self.salt, output), "registry_version": 3}

@@ -59,5 +59,5 @@ export function answerWell(call: Call, metadata: Record<string, string> = {}): v
 
 /** Hands good activations over, so that whatever else happens is the only fault. */
 export function handOverFor(call: Call): void {
-  handOver(activationsOf(call, `hostile-${process.hrtime.bigint()}`))
+  handOver(activationsOf(call, `hostile-${call.requestId}`))
 }

@@ -17,6 +17,7 @@ export const BEHAVIOURS: ReadonlyMap<string, Behaviour> = new Map(
 
 export const hostileWorkload: Workload = {
   model: MODEL,
+  abreast: true,
   async complete(call) {
     const wish = asked(call.body)
     if (!wish) {

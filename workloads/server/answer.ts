@@ -1,6 +1,5 @@
 // Writes an answer in OpenAI's shape, whole or as a stream of events. Never sends the last byte by itself: the workload
 // ends the answer, after it has handed its activations over.
-import { randomUUID } from 'node:crypto'
 import { type Call, json, RequestError } from './openai-server.ts'
 
 export interface Ending {
@@ -22,8 +21,8 @@ export class Answer {
   #text = ''
 
   /** Throws a 400 when `stream` or `stream_options` is not what OpenAI defines. */
-  constructor(model: string, { body, chat, response }: Call) {
-    this.id = `${chat ? 'chatcmpl' : 'cmpl'}-${randomUUID()}`
+  constructor(model: string, { body, chat, requestId, response }: Call) {
+    this.id = `${chat ? 'chatcmpl' : 'cmpl'}-${requestId}`
     this.#chat = chat
     this.#stream = flag(body.stream, 'stream')
     this.#includeUsage = flag(optionsOf(body).include_usage, 'stream_options')

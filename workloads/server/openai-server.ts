@@ -1,5 +1,6 @@
-// The HTTP surface that all workloads here share: OpenAI's paths over node:http, one request at a time, bounded, with
-// OpenAI-shaped errors. What an answer says is the workload's own business.
+// The HTTP surface that all workloads here share: OpenAI's paths over node:http, one request at a time unless a workload
+// wants them as they come, bounded, with OpenAI-shaped errors. What an answer says is the workload's own business.
+import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { reachReport, tryWhileIdle } from './reach.ts'
@@ -23,6 +24,8 @@ export interface Call {
   /** `/v1/chat/completions`; else `/v1/completions`. */
   chat: boolean
   body: Record<string, unknown>
+  /** Drawn anew where the caller has none: the answer's id ends in it, and the file of its activations is named after that. */
+  requestId: string
   /** Aborted when the client leaves. */
   signal: AbortSignal
   response: ServerResponse
@@ -30,6 +33,8 @@ export interface Call {
 
 export interface Workload {
   model: string
+  /** Requests are handled beside each other. */
+  abreast?: boolean
   /** Handles `POST /v1/chat/completions` and `/v1/completions`; writes the whole answer. */
   complete(call: Call): Promise<void>
 }
@@ -44,7 +49,7 @@ export function openAiServer(workload: Workload): Server {
     response.once('close', () => left.abort())
     answer(workload, request, response, left.signal, (work) => {
       waiting += 1
-      const mine = turn.then(work).finally(() => {
+      const mine = (workload.abreast ? work() : turn.then(work)).finally(() => {
         waiting -= 1
       })
       turn = mine.catch(() => undefined)
@@ -75,9 +80,16 @@ async function answer(
   if (body.model !== undefined && body.model !== model)
     throw new RequestError(404, 'model_not_found', `this workload serves ${model}`, 'model')
   const chat = path === '/v1/chat/completions'
+  const requestId = requestIdOf(request)
   await inTurn(async () => {
-    if (!signal.aborted) await complete({ chat, body, signal, response })
+    if (!signal.aborted) await complete({ chat, body, requestId, signal, response })
   })
+}
+
+/** As the caller names it in `x-request-id`, where that can stand in a file's name. */
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && /^[\w-]{1,64}$/.test(given) ? given : randomUUID()
 }
 
 async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {

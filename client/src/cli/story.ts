@@ -1,6 +1,6 @@
 // The protocol as it unfolds, one line an event, as in the research note's figures. Times and facts come from the
 // receipt's statements; what the workload says of itself is marked as its own words.
-import type { Receipt, Statement, Verdict } from '@sealed/protocol'
+import type { Receipt, Statement, StatementFields, Verdict } from '@sealed/protocol'
 import type { SessionEvent } from '../ask.ts'
 import type { Attested } from '../attest.ts'
 import { type Io, type Paint, painter, plainLine } from './io.ts'
@@ -109,14 +109,17 @@ function reachLine({ name, said }: Reach, paint: Paint): Line {
   ]
 }
 
+type Company = Pick<StatementFields<'seal.kept'>, 'sessions_overlapping' | 'tenants'>
+
 function statementLine(s: Statement, paint: Paint): Line | undefined {
   switch (s.type) {
     case 'request.received':
       return ['received', `for ${s.operation} on ${s.workload}`]
     case 'seal.enforced':
+    case 'seal.joined':
       return [
-        'sealed',
-        `at ${iso(s.utc_ms)}, policy ${s.policy}; probes: ${s.probes.blocked} refused, ${s.probes.reached} got through, ${s.probes.age_ms} ms ago`,
+        s.type === 'seal.joined' ? 'joined' : 'sealed',
+        `at ${iso(s.utc_ms)}, policy ${s.policy}${beside(s)}; probes: ${s.probes.blocked} refused, ${s.probes.reached} got through, ${s.probes.age_ms} ms ago`,
       ]
     case 'input_key.revealed':
       return ['input key', `revealed to the ${s.to}`]
@@ -141,6 +144,11 @@ function statementLine(s: Statement, paint: Paint): Line | undefined {
       return ['committed', `to ${s.output_bytes} bytes of output, status ${s.status}`]
     case 'seal.released':
       return ['released', `at ${iso(s.utc_ms)}, after ${milliseconds(s.sealed_us)} ms under seal`]
+    case 'seal.kept':
+      return [
+        'sealed',
+        `still, after ${milliseconds(s.sealed_us)} ms of this session${beside(s)}: the epoch goes on`,
+      ]
     case 'registry.read':
       return ['registry', `meters of ${s.authority} read; version ${s.registry_version}`]
     case 'session.aborted':
@@ -149,5 +157,8 @@ function statementLine(s: Statement, paint: Paint): Line | undefined {
       return undefined
   }
 }
+
+const beside = ({ sessions_overlapping: others, tenants }: Company) =>
+  others === 0 ? '' : `, ${others} other sessions of ${tenants} callers in all beside it`
 
 const milliseconds = (microseconds: string) => (Number(microseconds) / 1000).toFixed(1)

@@ -18,9 +18,18 @@ import { promisify } from 'node:util'
 import { SealedError } from '@sealed/protocol'
 import { isComplete } from './safetensors.ts'
 
+/** Where a session's file is looked for. */
+export interface Source {
+  directory: string
+  /** Whose name it bears, where several sessions share the directory; it is the only one there otherwise. */
+  session?: string
+}
+
 /** The most bytes that one session may hand over. */
 export const MAX_FILE_BYTES = 256 * 1024 * 1024
 const MAX_ENTRIES = 64
+/** In a directory that sessions share. */
+const MAX_SHARED_ENTRIES = 4096
 const CLEAR_TRIES = 5
 /** What is larger than this is copied on another thread. */
 const LARGE_BYTES = 1024 * 1024
@@ -39,17 +48,21 @@ export function clear(directory: string): void {
   throw invalid('the workload writes while it has no request')
 }
 
+/** Removes what one session handed over, where several share the directory. */
+export function discard({ directory, session }: Required<Source>): void {
+  for (const name of readdirSync(directory))
+    if (name.includes(session)) rmSync(join(directory, name), { recursive: true, force: true })
+}
+
 /**
- * A copy of the one activations file, or undefined when none is whole by the deadline. Throws `activations.invalid`
- * when there are several or one is oversized: then nobody can say which belongs to the session.
+ * A copy of the session's one activations file, or undefined when none is whole by the deadline. Throws
+ * `activations.invalid` when there are several or one is oversized: then nobody can say which belongs to the session.
  */
-export async function sweep(
-  directory: string,
-  deadlineMs: number,
-): Promise<Uint8Array | undefined> {
+export async function sweep(source: Source, deadlineMs: number): Promise<Uint8Array | undefined> {
+  const { directory } = source
   const end = performance.now() + deadlineMs
   for (;;) {
-    const found = await look(directory)
+    const found = await look(source)
     if (found) return found
     const left = end - performance.now()
     if (left <= 0) return undefined
@@ -57,10 +70,11 @@ export async function sweep(
   }
 }
 
-async function look(directory: string): Promise<Uint8Array | undefined> {
-  const names = readdirSync(directory)
-  if (names.length > MAX_ENTRIES)
-    throw invalid(`${names.length} entries; at most ${MAX_ENTRIES} allowed`)
+async function look({ directory, session = '' }: Source): Promise<Uint8Array | undefined> {
+  const all = readdirSync(directory)
+  const most = session === '' ? MAX_ENTRIES : MAX_SHARED_ENTRIES
+  if (all.length > most) throw invalid(`${all.length} entries; at most ${most} allowed`)
+  const names = all.filter((name) => name.includes(session))
   const locked = new Set(
     names.filter((name) => name.endsWith('.lock')).map((name) => name.slice(0, -5)),
   )

@@ -67,7 +67,7 @@ export async function runSession(deps: SessionDeps, plan: SessionPlan): Promise<
     let answer: WorkloadAnswer
     try {
       const body = await plan.input(revealed.encryption_key)
-      answer = await workload.call(revealed, { body, contentType, stream }, signal, taker)
+      answer = await workload.call(revealed, { body, contentType, session, stream }, signal, taker)
     } catch (error) {
       const failure = abort(embassy, session, taken, error, signal).catch((lost: unknown) => lost)
       throw begun(session, await failure)

@@ -22,6 +22,8 @@ export interface WorkloadAnswer extends WorkloadHead {
 export interface WorkloadRequest {
   body: Uint8Array
   contentType: string
+  /** The session's id: workloads name by it what they hand over. */
+  session: string
   /** What the caller wants to have: an event stream, or the answer whole. */
   stream: boolean
 }
@@ -45,14 +47,18 @@ export class WorkloadClient {
     signal: AbortSignal,
     taker?: Taker,
   ): Promise<WorkloadAnswer> {
-    const deadline = AbortSignal.timeout(target.workload_ms)
-    const either = AbortSignal.any([signal, deadline])
+    // A timer that ends with the call: `AbortSignal.timeout` would keep all that hangs on it until the time is over.
+    const ending = new AbortController()
+    const end = () => ending.abort()
+    const deadline = setTimeout(end, target.workload_ms)
+    signal.addEventListener('abort', end)
+    if (signal.aborted) end()
     try {
-      return await this.#call(target, request, either, taker)
+      return await this.#call(target, request, ending.signal, taker)
     } catch (error) {
       if (error instanceof SealedError) throw error
       if (signal.aborted) throw signal.reason
-      if (deadline.aborted)
+      if (ending.signal.aborted)
         throw new SealedError(
           'workload.timeout',
           `the workload did not answer within ${target.workload_ms} ms`,
@@ -62,12 +68,15 @@ export class WorkloadClient {
           ? error.code
           : ((error as NodeJS.ErrnoException).code ?? 'unknown')
       throw new SealedError('workload.failed', `the workload broke off its answer (${cause})`)
+    } finally {
+      clearTimeout(deadline)
+      signal.removeEventListener('abort', end)
     }
   }
 
   async #call(
     target: Target,
-    { body, contentType, stream }: WorkloadRequest,
+    { body, contentType, session, stream }: WorkloadRequest,
     signal: AbortSignal,
     taker: Taker | undefined,
   ): Promise<WorkloadAnswer> {
@@ -78,6 +87,7 @@ export class WorkloadClient {
         'content-type': contentType,
         accept: stream ? 'text/event-stream' : 'application/json',
         'accept-encoding': 'identity',
+        'x-request-id': session,
       },
       body,
       signal,
@@ -125,7 +135,7 @@ export class WorkloadClient {
     if (!pool) {
       if (this.#pools.size >= MAX_POOLS) this.#forgetOldest()
       pool = new Pool(`http://${key}`, {
-        connections: 1,
+        connections: target.sessions,
         headersTimeout: 0,
         bodyTimeout: 0,
         connect: (_options, callback) => this.#connect(target, callback),

@@ -1,49 +1,44 @@
-// The replicas of one workload: born sealed, probed before they serve, given to one session at a time, destroyed when
-// anything about them is in doubt, and replaced in the background.
+// The replicas of one workload: born sealed, probed before they serve, given to one session at a time or to those of one
+// epoch, destroyed when anything about them is in doubt, and replaced in the background.
 import { setTimeout as delay } from 'node:timers/promises'
 import { type AbortReason, SealedError } from '@sealed/protocol'
-import type { Containers } from '../containers/index.ts'
-import type { ReplicaLink, Seal, SealReading } from '../seal/index.ts'
+import { clear } from '../activations/sweep.ts'
+import type { ReplicaLink, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
 import { type Steps, UNMEASURED } from '../steps.ts'
+import { monoUs } from '../store/stamp.ts'
+import { type Company, Epoch } from './epoch.ts'
+import { bear, clearPlace, emptyPlace, type Place, type PlaceDeps, probesOf } from './place.ts'
 import { Pool } from './pool.ts'
-import type { Replica } from './replica.ts'
+import type { Entered, Reading, Replica } from './replica.ts'
 
-export interface FleetDeps {
-  id: string
-  workload: MeasuredWorkload
+export interface FleetDeps extends PlaceDeps {
   replicas: number
   /** Number of the first replica: unique over all workloads of this instance. */
   firstIndex: number
-  seal: Seal
-  containers: Containers
-  pauseImage: string
-  /** An empty directory for the activations of the replica of this name. */
-  mount: (name: string) => Promise<string>
   probeIntervalMs: number
   /** Starts a new firewall process and retires whatever it finds changed. */
   recoverSeal: () => Promise<void>
-  /** Resolves when the workload accepts connections, seen from the relay; rejects after its own deadline. */
-  ready: (link: ReplicaLink) => Promise<void>
   onLost: (replica: Replica, reason: AbortReason) => Promise<void>
   steps?: Steps
   log: (message: string, fields: Record<string, unknown>) => void
 }
 
-interface Place {
-  index: number
-  generation: number
-  replica: Replica | undefined
-  pause: { id: string; pid: number } | undefined
-  link: ReplicaLink | undefined
-  workloadId: string | undefined
-  stopping: Promise<void>
-  /** Settles when no replica is being born here. */
-  replacing: Promise<void>
-}
-
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 30_000
+/** Whoever joins an epoch does so on a reading of the seal that is not older. */
+const READ_US = 1_000_000n
+const ALONE: Company = { sessions_overlapping: 0, tenants: 1 }
+/** What one session of an epoch can end with although nothing is amiss with its replica. */
+const HARMLESS: ReadonlySet<AbortReason> = new Set(['client.gone', 'registry.refused'])
+/** What ends every session of a replica. */
+const FATAL: ReadonlySet<AbortReason> = new Set([
+  'embassy.restarted',
+  'relay.lost',
+  'replica.lost',
+  'seal.breached',
+  'seal.failed',
+])
 
 export class Fleet {
   readonly pool: Pool
@@ -58,17 +53,8 @@ export class Fleet {
     this.#deps = deps
     this.workload = deps.workload
     this.#steps = deps.steps ?? UNMEASURED
-    this.pool = new Pool(this.#steps)
-    this.#places = Array.from({ length: deps.replicas }, (_, i) => ({
-      index: deps.firstIndex + i,
-      generation: 0,
-      replica: undefined,
-      pause: undefined,
-      link: undefined,
-      workloadId: undefined,
-      stopping: Promise.resolve(),
-      replacing: Promise.resolve(),
-    }))
+    this.pool = new Pool(deps.workload.config.epoch?.sessions, this.#steps)
+    this.#places = Array.from({ length: deps.replicas }, (_, i) => emptyPlace(deps.firstIndex + i))
   }
 
   /** Replicas that serve or could serve a session now. */
@@ -82,8 +68,31 @@ export class Fleet {
     this.#timer = setInterval(() => void this.#probeIdle(), this.#deps.probeIntervalMs)
   }
 
-  /** Closes every way out and reads back that it is so. */
-  seal(replica: Replica): Promise<Reading> {
+  /** Lets a session into a replica that it got a place in. Resolves when every way out is closed and read back to be so. */
+  async enter(replica: Replica, session: { id: string; caller: string }): Promise<Entered> {
+    const shared = this.workload.config.epoch
+    if (!shared) return { reading: await this.#timedSeal(replica), company: ALONE }
+    const known = replica.epoch
+    const epoch = known ?? this.#beginEpoch(replica, shared.max_ms)
+    epoch.join(session.id, session.caller)
+    await epoch.sealed
+    if (known && monoUs() - epoch.last.readUs > READ_US) await this.check(replica)
+    const { reading, readUs } = epoch.last
+    const company = epoch.companyOf(session.id)
+    return { reading, company, epoch: { id: epoch.id, ...(known && { readUs }) } }
+  }
+
+  #beginEpoch(replica: Replica, maxMs: number): Epoch {
+    const seal = async () => {
+      const reading = await this.#timedSeal(replica)
+      clear(replica.activations)
+      return reading
+    }
+    replica.epoch = new Epoch(seal, maxMs, () => this.#drain(replica))
+    return replica.epoch
+  }
+
+  #timedSeal(replica: Replica): Promise<Reading> {
     return this.#steps.time('seal', () => this.#seal(replica))
   }
 
@@ -101,11 +110,61 @@ export class Fleet {
     const reading = await this.#guarded(() => this.#deps.seal.check(replica.link))
     if (!reading.sealed)
       throw new SealedError('seal.breached', 'the seal was opened during a session')
-    return pick(reading)
+    const picked = pick(reading)
+    replica.epoch?.wasRead(picked)
+    return picked
   }
 
-  /** Opens the workload's egress again and gives the replica to the next session. */
-  release(replica: Replica): Promise<void> {
+  /** A session has ended well, or before anything was revealed: the seal is let go unless others are under it. */
+  leave(replica: Replica, session: string): void {
+    const { epoch } = replica
+    if (!epoch) {
+      void this.#timedRelease(replica)
+      return
+    }
+    epoch.leave(session)
+    this.#left(replica, epoch)
+  }
+
+  /** A session has ended otherwise. The replica may still hold what it was given: it is destroyed, in an epoch with its end. */
+  abandon(replica: Replica, session: string, reason: AbortReason): void {
+    const { epoch } = replica
+    epoch?.leave(session)
+    if (epoch && !FATAL.has(reason)) {
+      if (!HARMLESS.has(reason)) {
+        epoch.doubt ??= reason
+        epoch.drain()
+      }
+      this.#left(replica, epoch)
+      return
+    }
+    if (!this.#stands(replica)) return
+    this.retire(replica, reason)
+    if (epoch) void this.#deps.onLost(replica, reason)
+  }
+
+  #left(replica: Replica, epoch: Epoch): void {
+    if (!epoch.isDraining) this.pool.giveBack(replica)
+    else if (epoch.size === 0) this.#endEpoch(replica, epoch)
+  }
+
+  /** Nobody joins this replica's epoch any more: it ends with those that are in it. */
+  #drain(replica: Replica): void {
+    const epoch = replica.epoch!
+    this.pool.withdraw(replica)
+    if (epoch.size === 0) this.#endEpoch(replica, epoch)
+  }
+
+  #endEpoch(replica: Replica, { doubt }: Epoch): void {
+    replica.epoch = undefined
+    if (doubt) this.retire(replica, doubt)
+    else if (Date.now() - replica.probes.atMs > this.#deps.probeIntervalMs)
+      void this.#examine(replica)
+    else void this.#timedRelease(replica)
+  }
+
+  /** Opens the workload's egress again and gives the replica to whoever waits. */
+  #timedRelease(replica: Replica): Promise<void> {
     return this.#steps.time('release', () => this.#release(replica))
   }
 
@@ -134,7 +193,8 @@ export class Fleet {
     const place = this.#places.find((candidate) => candidate.replica === replica)
     if (!place || this.#stopped.signal.aborted) return
     place.replica = undefined
-    this.pool.take(replica)
+    this.pool.withdraw(replica)
+    replica.epoch?.stop()
     this.#deps.log('replica retired', {
       replica: place.index,
       generation: place.generation,
@@ -147,7 +207,7 @@ export class Fleet {
   retireLinks(links: readonly ReplicaLink[]): void {
     for (const { replica } of this.#places)
       if (replica && links.some(({ device }) => device === replica.link.device))
-        void this.#lost(replica, 'seal.breached')
+        void this.lose(replica, 'seal.breached')
   }
 
   /** A firewall process that died is replaced at once, and every link looked at, before anything else relies on it. */
@@ -164,11 +224,12 @@ export class Fleet {
     this.#stopped.abort()
     clearInterval(this.#timer)
     this.pool.close()
+    for (const { replica } of this.#places) replica?.epoch?.stop()
     for (const place of this.#places) {
-      await this.#destroy(place)
+      await clearPlace(place, this.#deps)
       // What was being born when the stop came is there only now.
       await place.replacing
-      await this.#destroy(place)
+      await clearPlace(place, this.#deps)
     }
   }
 
@@ -179,7 +240,7 @@ export class Fleet {
       wait = Math.min(2 * wait, LAST_RETRY_MS)
     ) {
       try {
-        await this.#destroy(place)
+        await clearPlace(place, this.#deps)
         if (this.#stopped.signal.aborted) return
         place.generation += 1
         await this.#birth(place)
@@ -197,113 +258,44 @@ export class Fleet {
   }
 
   async #birth(place: Place): Promise<void> {
-    const { id, seal, containers, pauseImage, ready } = this.#deps
-    const { config } = this.workload
-    const name = `sealed-${id}-${place.index}`
-    const activations = await this.#deps.mount(String(place.index))
-    const pause = await containers.startPause({
-      name: `${name}-pause`,
-      image: pauseImage,
-      instance: id,
-    })
-    place.pause = pause
-    const link = await seal.attach(pause.pid, {
-      replica: place.index,
-      generation: place.generation,
-      workloadPort: config.port,
-      egress: config.egress,
-    })
-    place.link = link
-    const { id: workloadId } = await containers.startWorkload({
-      name: `${name}-workload`,
-      image: config.image,
-      pause: pause.id,
-      instance: id,
-      env: [...config.env, { name: 'PORT', value: String(config.port) }],
-      memoryBytes: config.memory_bytes,
-      pids: config.pids,
-      activations,
-    })
-    place.workloadId = workloadId
-    if (this.#stopped.signal.aborted) throw new Error('the embassy is stopping')
-    const exited = containers.ended(workloadId)
-    await Promise.race([
-      ready(link),
-      exited.then(() => {
-        throw new Error('the workload ended before it accepted a connection')
-      }),
-    ])
-    const probes = await this.#probe(link, pause.pid)
-    const replica: Replica = {
-      index: place.index,
-      generation: place.generation,
-      link,
-      activations,
-      sessionsBefore: 0,
-      probes,
-      egressOpenMs: 0,
-      openedAtMs: undefined,
-    }
+    const { replica, exited } = await bear(place, this.#deps, this.#stopped.signal)
     place.replica = replica
-    void exited.then(() => this.#lost(replica, 'replica.lost'))
+    void exited.then(() => this.lose(replica, 'replica.lost'))
     await this.#release(replica)
   }
 
-  async #probe(link: ReplicaLink, pid: number): Promise<Replica['probes']> {
-    const { blocked, reached, results } = await this.#deps.seal.probe(link, pid)
-    if (reached > 0) {
-      const through = results
-        .filter(({ result }) => result === 'reached')
-        .map(({ kind, target }) => `${kind} ${target}`)
-      throw new Error(`probes got through the seal: ${through.join(', ')}`)
-    }
-    return { atMs: Date.now(), blocked, reached }
-  }
-
-  /** At each interval: whole ruleset read back and probes repeated, on replicas that nobody uses at the moment. */
+  /** At each interval: replicas that nobody uses at the moment. */
   async #probeIdle(): Promise<void> {
-    for (const { replica, pause } of this.#places) {
-      if (!replica || !pause || !this.pool.take(replica)) continue
-      try {
-        await this.#seal(replica)
-        await this.#deps.seal.verify(replica.link)
-        replica.probes = await this.#probe(replica.link, pause.pid)
-        await this.#release(replica)
-      } catch (error) {
-        this.#deps.log('probe failed', { replica: replica.index, error: (error as Error).message })
-        await this.#lost(replica, 'seal.breached')
-      }
+    for (const { replica } of this.#places)
+      if (replica && this.pool.take(replica)) await this.#examine(replica)
+  }
+
+  /** Reads the whole ruleset back and repeats the probes, on a replica that is out of the pool, and gives it back. */
+  async #examine(replica: Replica): Promise<void> {
+    const pause = this.#places.find((place) => place.replica === replica)?.pause
+    if (!pause) return
+    try {
+      await this.#seal(replica)
+      await this.#deps.seal.verify(replica.link)
+      replica.probes = probesOf(await this.#deps.seal.probe(replica.link, pause.pid))
+      await this.#release(replica)
+    } catch (error) {
+      this.#deps.log('probe failed', { replica: replica.index, error: (error as Error).message })
+      await this.lose(replica, 'seal.breached')
     }
   }
 
-  async #lost(replica: Replica, reason: AbortReason): Promise<void> {
+  /** Ends every session of a replica, then the replica. */
+  async lose(replica: Replica, reason: AbortReason): Promise<void> {
     if (this.#stopped.signal.aborted || !this.#stands(replica)) return
     await this.#deps.onLost(replica, reason)
     this.retire(replica, reason)
-  }
-
-  /** Removes what stands in this place, in order; what could not be removed is still there for the next attempt. */
-  #destroy(place: Place): Promise<void> {
-    const { containers, seal } = this.#deps
-    place.replica = undefined
-    const before = place.stopping.catch(() => {})
-    place.stopping = before.then(async () => {
-      if (place.workloadId) await containers.remove(place.workloadId)
-      place.workloadId = undefined
-      if (place.link) await seal.detach(place.link)
-      place.link = undefined
-      if (place.pause) await containers.remove(place.pause.id)
-      place.pause = undefined
-    })
-    return place.stopping
   }
 }
 
 const isSealFailure = (error: unknown): boolean =>
   error instanceof SealedError && error.code === 'seal.failed'
 
-/** The members of a reading that stand in statements. */
-export type Reading = Pick<SealReading, 'ruleset_digest' | 'dropped_packets' | 'rejected_packets'>
 const pick = ({ ruleset_digest, dropped_packets, rejected_packets }: SealReading): Reading => ({
   ruleset_digest,
   dropped_packets,

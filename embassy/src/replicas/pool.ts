@@ -1,4 +1,5 @@
-// Who gets a replica: one session at a time each, first come, first served, with a bounded wait.
+// Who gets a place in a replica: first come, first served, with a bounded wait. A replica has as many places as
+// sessions may share it; whoever comes gets one where most are free.
 import { SealedError, SessionFailure } from '@sealed/protocol'
 import { type Steps, UNMEASURED } from '../steps.ts'
 import type { Replica } from './replica.ts'
@@ -9,12 +10,15 @@ interface Waiter {
 }
 
 export class Pool {
-  readonly #idle: Replica[] = []
+  /** Free places of each replica that has any; the one that was given back longest ago first. */
+  readonly #free = new Map<Replica, number>()
   readonly #waiting: Waiter[] = []
   #closed: Error | undefined
+  readonly #places: number
   readonly #steps: Steps
 
-  constructor(steps: Steps = UNMEASURED) {
+  constructor(places = 1, steps: Steps = UNMEASURED) {
+    this.#places = places
     this.#steps = steps
   }
 
@@ -23,11 +27,17 @@ export class Pool {
     return this.#waiting.length
   }
 
-  get idle(): number {
-    return this.#idle.length
+  /** Sessions that would not have to wait. */
+  get free(): number {
+    return [...this.#free.values()].reduce((sum, places) => sum + places, 0)
   }
 
-  /** The next free replica. Rejects with `queue.timeout` after `ms`, or with the signal's reason. */
+  /** Replicas that no session is in. */
+  get idle(): number {
+    return [...this.#free.values()].filter((places) => places === this.#places).length
+  }
+
+  /** A place in a replica. Rejects with `queue.timeout` after `ms`, or with the signal's reason. */
   acquire(ms: number, signal: AbortSignal): Promise<Replica> {
     return this.#steps.time('wait', () => this.#acquire(ms, signal))
   }
@@ -35,7 +45,7 @@ export class Pool {
   #acquire(ms: number, signal: AbortSignal): Promise<Replica> {
     if (this.#closed) return Promise.reject(this.#closed)
     signal.throwIfAborted()
-    const free = this.#idle.shift()
+    const free = this.#next()
     if (free) return Promise.resolve(free)
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
@@ -64,17 +74,39 @@ export class Pool {
     })
   }
 
-  /** Takes a replica that is idle now out of the pool; undefined when it is busy. */
-  take(replica: Replica): Replica | undefined {
-    const at = this.#idle.indexOf(replica)
-    return at < 0 ? undefined : this.#idle.splice(at, 1)[0]
+  #next(): Replica | undefined {
+    let best: Replica | undefined
+    for (const [replica, places] of this.#free)
+      if (!best || places > this.#free.get(best)!) best = replica
+    if (best) this.#put(best, this.#free.get(best)! - 1)
+    return best
   }
 
-  /** Gives a replica, new or used, to whoever waits longest. */
+  #put(replica: Replica, places: number): void {
+    this.#free.delete(replica)
+    if (places > 0) this.#free.set(replica, places)
+  }
+
+  /** Takes a replica that nobody is in out of the pool; false when somebody is, or when it is not here. */
+  take(replica: Replica): boolean {
+    return this.#free.get(replica) === this.#places && this.#free.delete(replica)
+  }
+
+  /** From now on nobody gets a place in this replica. */
+  withdraw(replica: Replica): void {
+    this.#free.delete(replica)
+  }
+
+  /** Gives a replica that nobody is in, new or emptied, to those who wait longest. */
   offer(replica: Replica): void {
+    for (let i = 0; i < this.#places; i++) this.giveBack(replica)
+  }
+
+  /** Gives one place to whoever waits longest. */
+  giveBack(replica: Replica): void {
     const next = this.#waiting[0]
     if (next) next.resolve(replica)
-    else this.#idle.push(replica)
+    else this.#put(replica, (this.#free.get(replica) ?? 0) + 1)
   }
 
   close(): void {

@@ -1,5 +1,17 @@
 // One replica as sessions see it: a workload container behind its own sealed link.
-import type { ReplicaLink } from '../seal/index.ts'
+import type { ReplicaLink, SealReading } from '../seal/index.ts'
+import type { Company, Epoch } from './epoch.ts'
+
+/** The members of a reading that stand in statements. */
+export type Reading = Pick<SealReading, 'ruleset_digest' | 'dropped_packets' | 'rejected_packets'>
+
+/** How a session found its replica sealed. */
+export interface Entered {
+  reading: Reading
+  company: Company
+  /** The epoch that it is in, under that seal policy; `readUs` where it joined others, whose seal was read then. */
+  epoch?: { id: string; readUs?: bigint }
+}
 
 export interface Replica {
   index: number
@@ -13,6 +25,8 @@ export interface Replica {
   probes: { atMs: number; blocked: number; reached: number }
   /** Milliseconds that egress was open since the last session. */
   egressOpenMs: number
+  /** Seal policy `epoch`: the one that is on. */
+  epoch: Epoch | undefined
   /** When egress was last opened; undefined while sealed. */
   openedAtMs: number | undefined
 }

@@ -22,6 +22,7 @@ import { contentDigest, saltedDigest, sha256Hex } from '../digests.ts'
 import type { TransportKeys } from '../keys/transport-keys.ts'
 import type { Steps } from '../steps.ts'
 import type { Store } from '../store/store.ts'
+import { replayed } from './refusals.ts'
 import { newSessionId, Session } from './session.ts'
 
 /** One workload as configured and measured. */
@@ -105,8 +106,7 @@ async function admitEnvelope(
       'envelope.digest_mismatch',
       'input or instructions are not those that the header names',
     )
-  if (await deps.store.runLazy('nonceSeen', header.nonce))
-    throw new SealedError('envelope.replayed', 'this nonce was used before: make a new envelope')
+  if (await deps.store.runLazy('nonceSeen', header.nonce)) throw replayed()
   const parsed = { envelope: request, headerDigest }
   const [secrets, text] = await Promise.all([
     unwrapInputKeys(transport.key, parsed),

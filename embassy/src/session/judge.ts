@@ -11,8 +11,9 @@ import {
 import { contentDigest } from '../digests.ts'
 import { ATTRIBUTION } from '../registry/attribution.ts'
 import type { Fleet } from '../replicas/fleet.ts'
+import type { Replica } from '../replicas/replica.ts'
 import { type Steps, UNMEASURED } from '../steps.ts'
-import { extend, monoUs } from '../store/stamp.ts'
+import { type Draft, extend, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
 import { type Observed, observe } from './observe.ts'
 import type { Session } from './session.ts'
@@ -47,8 +48,8 @@ export async function judge(
     observeFor(session, fleet, commit.status, deps),
   )
   const checked = await fleet.check(replica)
-  const enforced = session.statements[1]!
-  if (enforced.type !== 'seal.enforced' || checked.ruleset_digest !== enforced.ruleset_digest)
+  const sealed = session.statements[1]!
+  if (!('ruleset_digest' in sealed) || checked.ruleset_digest !== sealed.ruleset_digest)
     throw new Refused(
       'seal.breached',
       'seal.breached',
@@ -75,13 +76,20 @@ export async function judge(
           output_digest: contentDigest(session.salt, fromHex(commit.output_sha256)),
           status: commit.status,
         },
-        { type: 'seal.released', sealed_us: String(monoUs() - session.sealedAt) },
+        letGo(session, replica),
         { type: 'response.released', to: 'gateway' },
       ],
     },
-    egressOpenMs: replica.egressOpenMs,
+    egressOpenMs: session.egressOpenMs,
     account: session.account,
   }
+}
+
+function letGo(session: Session, { epoch }: Replica): Draft {
+  const sealed = { sealed_us: String(monoUs() - session.sealedAt) }
+  return epoch
+    ? { type: 'seal.kept', ...sealed, ...epoch.companyOf(session.id), epoch: epoch.id }
+    : { type: 'seal.released', ...sealed }
 }
 
 type Seen = Extract<Observed, { kind: 'seen' }>
@@ -94,12 +102,11 @@ async function observeFor(
 ): Promise<Seen | undefined> {
   const { config } = fleet.workload
   if (config.activations === 'safetensors') {
-    const observed = await observe(
-      session.replica!.activations,
-      limits.activations_ms,
-      config.image,
-      session.salt,
-    )
+    const { activations, epoch } = session.replica!
+    const from = epoch
+      ? { directory: activations, session: session.id }
+      : { directory: activations }
+    const observed = await observe(from, limits.activations_ms, config.image, session.salt)
     if (observed.kind === 'invalid')
       throw new Refused(observed.reason, 'activations.invalid', observed.message)
     if (observed.kind === 'seen') return observed

@@ -2,7 +2,7 @@
 import { type AbortReason, SealedError } from '@sealed/protocol'
 import { pool } from '../activations/pool.ts'
 import { parseHiddenStates } from '../activations/safetensors.ts'
-import { sweep } from '../activations/sweep.ts'
+import { discard, type Source, sweep } from '../activations/sweep.ts'
 import { saltedDigest } from '../digests.ts'
 import type { Observation } from '../store/registry-rows.ts'
 import type { Draft } from '../store/stamp.ts'
@@ -12,15 +12,15 @@ export type Observed =
   | { kind: 'missing' }
   | { kind: 'invalid'; reason: AbortReason; message: string }
 
-/** Collects and judges the activations in `directory`; `model` is the embassy's own digest of the model. */
+/** Collects and judges the activations of one session; `model` is the embassy's own digest of the model. */
 export async function observe(
-  directory: string,
+  source: Source,
   deadlineMs: number,
   model: string,
   salt: Uint8Array,
 ): Promise<Observed> {
   try {
-    const file = await sweep(directory, deadlineMs)
+    const file = await sweep(source, deadlineMs)
     if (!file) return { kind: 'missing' }
     const states = parseHiddenStates(file)
     const vector = pool(states)
@@ -38,5 +38,8 @@ export async function observe(
     const message =
       error instanceof SealedError ? error.message : 'activations: the directory cannot be read'
     return { kind: 'invalid', reason: 'activations.invalid', message }
+  } finally {
+    const { directory, session } = source
+    if (session !== undefined) discard({ directory, session })
   }
 }

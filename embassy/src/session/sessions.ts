@@ -22,6 +22,7 @@ import { type AdmissionDeps, admit, encryptionHalf, signingHalf } from './admiss
 import { judge, reasonOf } from './judge.ts'
 import { ensureCallerBelow, ensureQueueBelow } from './limits.ts'
 import { opening } from './opening.ts'
+import { idTaken, over, replayed } from './refusals.ts'
 import type { Session } from './session.ts'
 
 export type Ended = Pick<ClosedSession, 'receipt'>
@@ -63,8 +64,8 @@ export class Sessions {
     const session = await admit(request, this.#deps)
     // The relay draws the ids of plain sessions.
     if (this.#open.has(session.id)) throw idTaken()
-    const { idle } = this.#fleet(session).pool
-    ensureQueueBelow(limits.queue + idle, session, this.#open.values())
+    const { free } = this.#fleet(session).pool
+    ensureQueueBelow(limits.queue + free, session, this.#open.values())
     if (session.nonce !== undefined && session.door.kind === 'envelope') {
       if (this.#nonces.has(session.nonce)) throw replayed()
       this.#nonces.add(session.nonce)
@@ -99,7 +100,7 @@ export class Sessions {
       await this.#openOnDisk(session)
       this.#clearFirst(session)
     } catch (error) {
-      await this.#unwind(session, fleet)
+      await this.#unwind(session, fleet, error)
       throw error
     }
     session.step('revealed')
@@ -123,6 +124,7 @@ export class Sessions {
       output_bytes: limits.output_bytes,
       port: link.workloadPort,
       relay_ports: [link.relayPorts[0], link.relayPorts[1]],
+      sessions: fleet.workload.config.epoch?.sessions ?? 1,
       workload_ms: limits.workload_ms,
     }
   }
@@ -144,7 +146,7 @@ export class Sessions {
       const closed = await this.#deps.ledger.close(closing, () => {
         session.step('closed')
         if (isOwed(closing, fleet, commit.status)) fleet.retire(replica, 'activations.missing')
-        else void fleet.release(replica)
+        else fleet.leave(replica, session.id)
       })
       this.#forget(session)
       return closed
@@ -169,8 +171,8 @@ export class Sessions {
 
   /** The replica of this session has died or a probe has got through. */
   async abortReplica(replica: Session['replica'], reason: AbortReason): Promise<void> {
-    for (const session of this.#open.values())
-      if (session.replica === replica) await this.#end(session, reason)
+    const held = [...this.#open.values()].filter((session) => session.replica === replica)
+    await Promise.all(held.map((session) => this.#end(session, reason)))
   }
 
   /** Closes what an earlier life of the embassy left open. */
@@ -201,10 +203,11 @@ export class Sessions {
 
   async #enforce(session: Session, fleet: Fleet): Promise<void> {
     const replica = session.replica!
-    const reading = await fleet.seal(replica)
+    const entered = await fleet.enter(replica, session)
     session.sealedAt = monoUs()
+    if (entered.epoch?.readUs === undefined) session.egressOpenMs = replica.egressOpenMs
     session.cancel.signal.throwIfAborted()
-    session.statements = opening(session, replica, fleet.workload, reading)
+    session.statements = opening(session, replica, fleet.workload, entered)
     replica.sessionsBefore += 1
   }
 
@@ -218,6 +221,8 @@ export class Sessions {
 
   /** The last thing before the reveal: from here on nothing tells a late file of an earlier session from this one's. */
   #clearFirst(session: Session): void {
+    // In an epoch its name does.
+    if (session.replica!.epoch) return
     try {
       clear(session.replica!.activations)
     } catch (error) {
@@ -228,12 +233,12 @@ export class Sessions {
   }
 
   /** Nothing was revealed: the seal is let go again and no trace stays. */
-  async #unwind(session: Session, fleet: Fleet): Promise<void> {
+  async #unwind(session: Session, fleet: Fleet, error: unknown): Promise<void> {
     session.step('unwound')
     this.#forget(session)
     if (!session.replica) return
-    if (session.sealedAt > 0n) await fleet.release(session.replica)
-    else fleet.retire(session.replica, 'seal.failed')
+    if (session.sealedAt > 0n) fleet.leave(session.replica, session.id)
+    else await fleet.lose(session.replica, reasonOf(error))
   }
 
   /** The commit is refused: the output is withheld, the replica destroyed, and the receipt says why. */
@@ -279,7 +284,7 @@ export class Sessions {
     outputBytes: number,
   ): Promise<ClosedSession | undefined> {
     const replica = session.replica!
-    this.#fleet(session).retire(replica, reason)
+    this.#fleet(session).abandon(replica, session.id, reason)
     this.#forget(session)
     const abort: Draft = {
       type: 'session.aborted',
@@ -292,7 +297,7 @@ export class Sessions {
       session: session.id,
       statements: session.statements,
       end: { kind: 'abort', abort },
-      egressOpenMs: replica.egressOpenMs,
+      egressOpenMs: session.egressOpenMs,
       account: session.account,
     }
     try {
@@ -381,16 +386,6 @@ const isOwed = ({ end }: Closing, { workload }: Fleet, status: number): boolean 
   workload.config.activations === 'safetensors' &&
   end.kind === 'commit' &&
   !end.observation &&
+  workload.config.epoch === undefined &&
   // A request that was refused was not computed.
   !(status >= 400 && status < 500)
-
-const over = (receipt?: string) =>
-  new SessionFailure(
-    'session.aborted',
-    'no such session is open: it ended, or its deadline passed',
-    receipt === undefined ? {} : { receipt },
-  )
-const idTaken = () =>
-  new SealedError('request.invalid', 'a session with this id is open', { param: 'session' })
-const replayed = () =>
-  new SealedError('envelope.replayed', 'this nonce was used before: make a new envelope')

@@ -3,7 +3,13 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { authorityId, type Revealed, randomBytes, type SealedError } from '@sealed/protocol'
+import {
+  authorityId,
+  type Revealed,
+  randomBytes,
+  type SealedError,
+  type Workload,
+} from '@sealed/protocol'
 import { type LedgerKey, ledgerKey } from '../keys/ledger-key.ts'
 import { TransportKeys } from '../keys/transport-keys.ts'
 import { FileFlag } from '../ledger/flag.ts'
@@ -82,9 +88,10 @@ export class EmbassyWorld {
   constructor(
     machine: Machine,
     faults: Faults = NO_FAULTS,
-    metering = 'required' as const,
-    watching: Pick<LedgerDeps, 'onEnded' | 'steps'> = {},
+    metering: 'required' | 'optional' = 'required',
+    given: Pick<LedgerDeps, 'onEnded' | 'steps'> & Pick<Workload, 'epoch'> = {},
   ) {
+    const { epoch, ...watching } = given
     this.machine = machine
     this.faults = faults
     this.seal.failAt = faults.seal
@@ -128,6 +135,7 @@ export class EmbassyWorld {
         egress: [{ address: '192.0.2.1', port: 443, protocol: 'tcp' }],
         endpoints: [ENDPOINT],
         env: [],
+        ...(epoch && { epoch }),
         image: IMAGE,
         memory_bytes: 1,
         models: ['m'],
@@ -135,7 +143,7 @@ export class EmbassyWorld {
         pids: 4,
         port: 8000,
         prefix_cache: 'off',
-        seal_policy: 'request',
+        seal_policy: epoch ? 'epoch' : 'request',
         version: 1,
       },
       digest: DIGEST,
@@ -257,7 +265,7 @@ export class EmbassyWorld {
   /** One whole session that uses what was written. */
   async session(vector = [1, 0]): Promise<string> {
     const { id, revealed } = await this.begin()
-    this.handOver(revealed.address, vector)
+    this.handOver(revealed.address, vector, id)
     return this.commit(id)
   }
 

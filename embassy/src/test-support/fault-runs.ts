@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Workload } from '@sealed/protocol'
 import { extend } from '../store/stamp.ts'
 import {
   capabilityOf,
@@ -37,6 +38,8 @@ export const ARMS: [string, number, Arm][] = [
 ]
 
 export interface Scenario {
+  /** Sessions that overlap share an epoch. */
+  epoch?: Workload['epoch']
   /** What is asked of an embassy while something may fail. */
   ask(world: EmbassyWorld): Promise<PromiseSettledResult<unknown>[]>
   /** Brings it to rest, and holds everything against what must always be so. */
@@ -114,11 +117,13 @@ export class FaultRuns {
     const machine = await this.copy()
     const faults = { ...NO_FAULTS, store: { ...NO_STORE_FAULTS } }
     arm(faults, machine.tpm)
-    let world = new EmbassyWorld(machine, faults)
+    const { epoch } = this.#scenario
+    const given = epoch ? { epoch } : {}
+    let world = new EmbassyWorld(machine, faults, undefined, given)
     const next = async () => {
       world.mend()
       await (world.life.isOver ? world.bury() : world.stop())
-      world = new EmbassyWorld(machine)
+      world = new EmbassyWorld(machine, undefined, undefined, given)
       await world.start()
     }
     let failed = false

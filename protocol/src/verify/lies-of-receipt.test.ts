@@ -96,7 +96,7 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
   [
     'a statement changed after the fact',
     ['receipt.inclusion'],
-    (s) => s.tamper(({ leaf }) => (said(leaf.statements, 'seal.enforced').tenants = 0)),
+    (s) => s.tamper(({ leaf }) => (said(leaf.statements, 'seal.enforced').tenants = 2)),
   ],
   [
     'another session id',
@@ -191,9 +191,9 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     ['receipt.configuration'],
     (s) => {
       const loose = (all: Statement[]) => {
-        said(all, 'seal.enforced').policy = 'epoch'
+        said(all, 'seal.enforced').policy = 'permanent'
       }
-      return s.lie({ statements: loose }, { seal_policies: ['request', 'epoch'] })
+      return s.lie({ statements: loose }, { seal_policies: ['request', 'permanent'] })
     },
   ],
   [

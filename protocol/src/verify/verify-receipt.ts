@@ -240,7 +240,7 @@ class ReceiptState {
       workload?.digest === received.workload_digest,
       'the session ran a workload that was not measured',
     )
-    const enforced = this.#find('seal.enforced')
+    const enforced = this.#find('seal.enforced') ?? this.#find('seal.joined')
     if (!enforced) return 'no replica took part'
     ensure(enforced.image === workload.image, 'the replica ran another image than measured')
     ensure(

@@ -45,6 +45,12 @@ REASONS = word(
 )
 reading_of_seal = dict(dropped_packets=integer(), rejected_packets=integer(), ruleset_digest=digest)
 
+found_sealed = dict(
+    **reading_of_seal, generation=integer(), image=digest, replica=integer(0, 255), sessions_before=integer(),
+    probes=record(age_ms=integer(), blocked=integer(), reached=integer()),
+)
+company = dict(sessions_overlapping=integer(), tenants=integer(1))
+
 
 def _statement(**members):
     return record(seq=integer(0, 63), type=text(64), utc_ms=integer(), mono_us=big, **members)
@@ -60,10 +66,9 @@ statement = by(
             workload_digest=digest,
         ),
         "seal.enforced": _statement(
-            **reading_of_seal, egress_open_ms=integer(), generation=integer(), image=digest, policy=SEAL_POLICY,
-            probes=record(age_ms=integer(), blocked=integer(), reached=integer()), replica=integer(0, 255),
-            sessions_before=integer(), sessions_overlapping=integer(), tenants=integer(),
+            **found_sealed, **company, egress_open_ms=integer(), epoch=Maybe(ident), policy=SEAL_POLICY
         ),
+        "seal.joined": _statement(**found_sealed, **company, epoch=ident, policy=word("epoch"), read_mono_us=big),
         "input_key.revealed": _statement(to=word("relay", "workload")),
         "activations.observed": _statement(
             content_digest=digest, hidden=integer(1), layers=integer(1), model=digest, tokens=integer(1)
@@ -75,6 +80,7 @@ statement = by(
         "seal.checked": _statement(**reading_of_seal),
         "output.committed": _statement(output_bytes=integer(), output_digest=digest, status=integer(100, 599)),
         "seal.released": _statement(sealed_us=big),
+        "seal.kept": _statement(**company, epoch=ident, sealed_us=big),
         "response.released": _statement(to=word("gateway")),
         "registry.read": _statement(authority=ident, reading_digest=digest, registry_version=integer()),
         "session.aborted": _statement(

@@ -7,8 +7,9 @@ LETTERS = {
     "request.received": "r", "seal.enforced": "e", "input_key.revealed": "k", "activations.observed": "o",
     "registry.applied": "a", "seal.checked": "c", "output.committed": "w", "seal.released": "u",
     "response.released": "d", "registry.read": "g", "session.aborted": "x",
+    "seal.joined": "j", "seal.kept": "p",
 }
-SESSION = re.compile(r"r(?:gd|e(?:x|k(?:x|o*(?:x|a(?:x|c(?:x|w(?:x|ud)))))))")
+SESSION = re.compile(r"r(?:gd|[ej](?:x|k(?:x|o*(?:x|a(?:x|c(?:x|w(?:x|[up]d)))))))")
 
 
 def find(statements, kind):
@@ -32,3 +33,16 @@ def check_grammar(statements):
     ensure((received["operation"] == "read") == ("g" in word), "operation and registry.read")
     applied = find(statements, "registry.applied")
     ensure(not applied or applied["operation"] == received["operation"], "operation and registry.applied")
+    if word[1] != "g":
+        check_seal(statements[1], find(statements, "seal.released"), find(statements, "seal.kept"))
+
+
+def check_seal(began, released, kept):
+    epoch = began.get("epoch")
+    ensure((began["policy"] == "epoch") == (epoch is not None), "policy and epoch")
+    ensure(int(began.get("read_mono_us", "0")) <= int(began["mono_us"]), "read after it was stated")
+    ensure(not released or epoch is None, "an epoch is kept")
+    if kept:
+        ensure(kept["epoch"] == epoch, "another epoch")
+        for count in ("sessions_overlapping", "tenants"):
+            ensure(kept[count] >= began[count], f"{count} fell")

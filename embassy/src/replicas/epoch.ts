@@ -1,0 +1,94 @@
+// One sealed epoch of a replica: the sessions that share its seal, who was there with whom, and when it ends. Nobody
+// joins an epoch that is over its time or in doubt; its seal is let go when the last session has left.
+import { type AbortReason, randomBytes, toHex } from '@sealed/protocol'
+import { monoUs } from '../store/stamp.ts'
+import type { Reading } from './replica.ts'
+
+/** How long an epoch without a session waits for another. */
+const IDLE_MS = 1_000
+
+/** Who shares a replica with a session: sessions beside it, and the callers of all, its own included. */
+export interface Company {
+  sessions_overlapping: number
+  tenants: number
+}
+interface Member {
+  beside: number
+  callers: Set<string>
+  caller: string
+}
+
+export class Epoch {
+  readonly id = toHex(randomBytes(16))
+  /** Settles when the replica is sealed for this epoch. */
+  readonly sealed: Promise<Reading>
+  /** Why the replica is not to be used again, where that is so. */
+  doubt: AbortReason | undefined
+  readonly #members = new Map<string, Member>()
+  readonly #onDrain: () => void
+  readonly #over: NodeJS.Timeout
+  #idle: NodeJS.Timeout | undefined
+  #last: { reading: Reading; readUs: bigint } | undefined
+  #draining = false
+
+  /** `seal` closes the replica; `onDrain` is called once, as soon as nobody is to join any more. */
+  constructor(seal: () => Promise<Reading>, maxMs: number, onDrain: () => void) {
+    this.#onDrain = onDrain
+    this.#over = setTimeout(() => this.drain(), maxMs)
+    this.sealed = seal().then((reading) => this.wasRead(reading))
+  }
+
+  get isDraining(): boolean {
+    return this.#draining
+  }
+
+  get size(): number {
+    return this.#members.size
+  }
+
+  /** The seal as it was read last, and when, in microseconds of the monotonic clock; there once it was sealed. */
+  get last(): { reading: Reading; readUs: bigint } {
+    return this.#last!
+  }
+
+  wasRead(reading: Reading): Reading {
+    this.#last = { reading, readUs: monoUs() }
+    return reading
+  }
+
+  /** A session comes in; those that are there have it beside them from now on. */
+  join(session: string, caller: string): void {
+    clearTimeout(this.#idle)
+    const callers = new Set([caller])
+    for (const other of this.#members.values()) {
+      other.beside += 1
+      other.callers.add(caller)
+      callers.add(other.caller)
+    }
+    this.#members.set(session, { beside: this.#members.size, callers, caller })
+  }
+
+  /** Who was beside this session until now. */
+  companyOf(session: string): Company {
+    const { beside, callers } = this.#members.get(session)!
+    return { sessions_overlapping: beside, tenants: callers.size }
+  }
+
+  leave(session: string): void {
+    this.#members.delete(session)
+    if (this.size === 0 && !this.#draining) this.#idle = setTimeout(() => this.drain(), IDLE_MS)
+  }
+
+  drain(): void {
+    if (this.#draining) return
+    this.stop()
+    this.#onDrain()
+  }
+
+  /** As `drain`, for an owner that knows. */
+  stop(): void {
+    this.#draining = true
+    clearTimeout(this.#over)
+    clearTimeout(this.#idle)
+  }
+}

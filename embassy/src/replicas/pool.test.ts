@@ -1,0 +1,63 @@
+// Places in replicas. Mutants: any replica instead of the emptiest; a place given back while somebody waits and put to
+// the free ones as well; `take` of a replica that somebody is in.
+import { describe, expect, test } from 'vitest'
+import { Pool } from './pool.ts'
+import type { Replica } from './replica.ts'
+
+const replica = (index: number) => ({ index }) as Replica
+const [a, b] = [replica(0), replica(1)]
+const never = new AbortController().signal
+const acquire = (pool: Pool) => pool.acquire(60_000, never)
+
+describe('a pool of replicas with three places each', () => {
+  test('fills the emptiest first', async () => {
+    const pool = new Pool(3)
+    pool.offer(a)
+    pool.offer(b)
+    const four = await Promise.all([1, 2, 3, 4].map(() => acquire(pool)))
+    expect(four.map(({ index }) => index)).toEqual([0, 1, 0, 1])
+    pool.giveBack(a)
+    const next = await Promise.all([1, 2].map(() => acquire(pool)))
+    expect(next.map(({ index }) => index)).toEqual([0, 1])
+    pool.giveBack(b)
+    pool.giveBack(b)
+    const last = await Promise.all([1, 2].map(() => acquire(pool)))
+    expect(last.map(({ index }) => index)).toEqual([1, 0])
+  })
+
+  test('serves whoever waits in order, one place each', async () => {
+    const pool = new Pool(3)
+    const order: number[] = []
+    const waiting = [1, 2, 3, 4].map((n) => acquire(pool).then(() => order.push(n)))
+    pool.offer(a)
+    await Promise.all(waiting.slice(0, 3))
+    expect([order, pool.waiting, pool.free]).toEqual([[1, 2, 3], 1, 0])
+    pool.giveBack(a)
+    await waiting[3]
+    expect([order, pool.free]).toEqual([[1, 2, 3, 4], 0])
+  })
+
+  test('knows who is idle', async () => {
+    const pool = new Pool(3)
+    pool.offer(a)
+    pool.offer(b)
+    const got = await acquire(pool)
+    expect([pool.free, pool.idle]).toEqual([5, 1])
+    expect(pool.take(got)).toBe(false)
+    pool.giveBack(got)
+    expect(pool.take(got)).toBe(true)
+    expect(pool.free).toBe(3)
+  })
+
+  test('gives no place in what was withdrawn', async () => {
+    const pool = new Pool(3)
+    pool.offer(a)
+    await acquire(pool)
+    pool.withdraw(a)
+    const left = new AbortController()
+    const waiting = pool.acquire(60_000, left.signal)
+    left.abort(new Error('left'))
+    await expect(waiting).rejects.toThrow('left')
+    expect([pool.free, pool.waiting]).toEqual([0, 0])
+  })
+})

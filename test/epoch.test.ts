@@ -1,0 +1,174 @@
+// Sessions that share a replica's sealed epoch, on a running instance: many at once through both doors, each with its own
+// receipt, meter and answer; one that ends badly harms no other; the seal holds while anybody is under it.
+// Mutants: `connections: 1` in workload-client.ts (nothing overlaps in the workload); a session that is left retires the
+// replica (fleet.ts, HARMLESS); the epoch's end without `withdraw` (fleet.ts).
+import { write } from '@sealed/client'
+import { fromBase64url, unspliceEvents, verifyReceipt } from '@sealed/protocol'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { abortOf, CHAT, eventually, statementOf, World } from './support/instance.ts'
+import { Machine } from './support/machine.ts'
+
+const SESSIONS = 8
+let world: World
+let machine: Machine
+beforeAll(async () => {
+  world = await World.start({
+    workload: 'hostile',
+    replicas: 2,
+    epoch: { max_ms: 3_600_000, sessions: SESSIONS },
+    limits: { activations_ms: 300, caller_sessions: 400, queue: 400, workload_ms: 20_000 },
+  })
+  machine = new Machine(world)
+})
+afterAll(() => world?.close())
+
+const gone = () => new AbortController()
+/** A streamed plain request: resolves when its first event has come. */
+async function stream(behave: object, signal?: AbortSignal) {
+  const response = await fetch(`${world.url}${CHAT}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: world.body('say it', { stream: true, behave }),
+    ...(signal && { signal }),
+  })
+  const reader = response.body!.getReader()
+  let text = ''
+  const read = async () => {
+    const { done, value } = await reader.read()
+    if (value) text += new TextDecoder().decode(value, { stream: true })
+    return done
+  }
+  await read()
+  return {
+    id: response.headers.get('sealed-receipt-id')!,
+    salt: fromBase64url(response.headers.get('sealed-salt')!),
+    async rest(): Promise<string> {
+      while (!(await read())) {}
+      return text
+    },
+  }
+}
+
+describe('many at once', () => {
+  test('each has a receipt of its own that verifies, and the meters are the sum', async () => {
+    const [authority] = world.authorities
+    const common = { attested: world.attested, endpoint: CHAT, authority }
+    await write({ ...common, body: world.body('count me'), capability: 'counting' })
+    const before = (await world.meter('counting')) ?? 0
+    const asked = Array.from({ length: 48 }, async (_, i) => {
+      if (i % 3 === 0) {
+        const { receipt, verdict } = await world.ask('count me')
+        expect(verdict.outcome).toBe('verified')
+        return receipt
+      }
+      if (i % 3 === 1) {
+        const { status, receipt } = await world.chat('count me')
+        expect(status).toBe(200)
+        return receipt!
+      }
+      const { id, rest } = await stream({ name: 'stream-slow', ms: 20 })
+      expect(unspliceEvents(new TextEncoder().encode(await rest()))?.receipt).toBe(
+        await world.receipt(id),
+      )
+      return world.receipt(id)
+    })
+    const receipts = await Promise.all(asked)
+    const { document, policy, now } = world.attested
+    for (const receipt of receipts) {
+      const { checks } = await verifyReceipt({ document, receipt }, policy, now())
+      expect(checks.filter(({ result }) => result === 'fail')).toEqual([])
+    }
+    const kept = receipts.map((receipt) => statementOf(receipt, 'seal.kept'))
+    expect(Math.max(...kept.map((one) => one.sessions_overlapping))).toBeGreaterThan(1)
+    expect(new Set(kept.map(({ epoch }) => epoch)).size).toBeLessThan(receipts.length)
+    // Those that stream said something else.
+    const used = receipts.filter((_, i) => i % 3 !== 2).length
+    const reading = await world.reading()
+    const { millionths } = reading.meters.find(({ capability }) => capability.endsWith('counting'))!
+    expect(millionths - before).toBe(
+      reading.openings.slice(-receipts.length).reduce((sum, one) => sum + one.millionths, 0),
+    )
+    expect(millionths - before).toBeGreaterThanOrEqual(used * 1_000_000)
+  })
+
+  test('a replica works on as many as its file says', async () => {
+    const running = await Promise.all(
+      Array.from({ length: 2 * SESSIONS }, () => stream({ name: 'stream-slow', ms: 1_500 })),
+    )
+    for (const { id } of running) await machine.revealed(id)
+    const late = world.chat('one more')
+    for (const { rest } of running) expect(await rest()).toContain('[DONE]')
+    expect((await late).status).toBe(200)
+    const kept = await Promise.all(
+      running.map(async ({ id }) => statementOf(await world.receipt(id), 'seal.kept')),
+    )
+    expect(Math.max(...kept.map((one) => one.sessions_overlapping))).toBeGreaterThanOrEqual(
+      SESSIONS - 1,
+    )
+  })
+})
+
+describe('no other session is harmed', () => {
+  test.each<[string, object, string]>([
+    ['the workload breaks one off', { name: 'stream-cut' }, 'workload.failed'],
+    ['one hands nothing over', { name: 'stream-unmetered' }, 'activations.missing'],
+  ])('when %s', async (_, behave, reason) => {
+    const others = await Promise.all(
+      Array.from({ length: 6 }, () => stream({ name: 'stream-slow', ms: 1_000 })),
+    )
+    const bad = await stream(behave)
+    expect(await bad.rest()).toContain('"error"')
+    expect(abortOf(await world.receipt(bad.id))).toBe(reason)
+    for (const { rest } of others) expect(await rest()).toContain('[DONE]')
+    expect((await world.serving()).status).toBe(200)
+  })
+
+  test('when a client leaves, and no replica is replaced for it', async () => {
+    const retired = (await world.logged('replica retired')).length
+    const others = await Promise.all(
+      Array.from({ length: 6 }, () => stream({ name: 'stream-slow', ms: 800 })),
+    )
+    const leaver = gone()
+    const left = await stream({ name: 'stream-slow', ms: 60_000 }, leaver.signal)
+    leaver.abort()
+    expect(abortOf(await world.receipt(left.id))).toBe('client.gone')
+    for (const { rest } of others) expect(await rest()).toContain('[DONE]')
+    expect((await world.logged('replica retired')).length).toBe(retired)
+  })
+})
+
+test('a replica that dies ends those that are in it, and both replicas serve again', async () => {
+  const running = await Promise.all(
+    Array.from({ length: 2 * SESSIONS }, () => stream({ name: 'stream-slow', ms: 2_500 })),
+  )
+  const opened = await Promise.all(
+    running.map(async ({ id }) => {
+      await machine.revealed(id)
+      return id
+    }),
+  )
+  await machine.containers.kill(machine.container(0))
+  const receipts = await Promise.all(opened.map((id) => world.receipt(id)))
+  const lost = receipts.filter((receipt) => abortOf(receipt) !== undefined)
+  const whole = receipts.filter((receipt) => abortOf(receipt) === undefined)
+  expect([lost.length, whole.length]).toEqual([SESSIONS, SESSIONS])
+  for (const receipt of lost) {
+    expect(['replica.lost', 'workload.failed']).toContain(abortOf(receipt))
+    expect(statementsOfSeal(receipt).replica).toBe(0)
+  }
+  await eventually('both replicas', async () => {
+    const { workloads } = (await (await fetch(`${world.url}/v1/status`)).json()) as {
+      workloads: { replicas_ready: number }[]
+    }
+    return workloads[0]!.replicas_ready === 2 ? true : undefined
+  })
+  expect((await world.serving()).status).toBe(200)
+})
+
+const statementsOfSeal = (receipt: string) => {
+  try {
+    return statementOf(receipt, 'seal.enforced')
+  } catch {
+    return statementOf(receipt, 'seal.joined')
+  }
+}
