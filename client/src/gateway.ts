@@ -88,6 +88,11 @@ export class Gateway {
     )
   }
 
+  /** True where whatever is sent crosses a network in clear; no API key does. */
+  get inClear(): boolean {
+    return this.#clear !== undefined
+  }
+
   /** An address for messages: nonces say nothing to a reader. */
   #where(path: string): string {
     return `${this.url}${path.split('?')[0]}`

@@ -11,6 +11,8 @@ export interface Io {
   cwd: string
   fetch?: Fetch
   now: () => number
+  /** Resolves when the user has had enough; a second Ctrl-C ends the process at once. */
+  interrupted: () => Promise<void>
 }
 
 export const processIo = (): Io => ({
@@ -20,6 +22,10 @@ export const processIo = (): Io => ({
   env: process.env,
   cwd: process.cwd(),
   now: Date.now,
+  interrupted: () =>
+    new Promise((resolve) => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+    }),
 })
 
 export async function readStdin(io: Io): Promise<Bytes> {

@@ -10,6 +10,7 @@ import {
 } from './commands/keys.ts'
 import { auditCommand, checkpointCommand, proofCommand } from './commands/log.ts'
 import { policyCheckCommand, policyInitCommand } from './commands/policy.ts'
+import { proxyCommand } from './commands/proxy.ts'
 import { readCommand } from './commands/read.ts'
 import { replayCommand } from './commands/replay.ts'
 import { restoreCommand } from './commands/restore.ts'
@@ -20,6 +21,8 @@ import { FORMATS } from './format.ts'
 import type { Io } from './io.ts'
 import { DEFAULT_URL } from './settings.ts'
 import type { Exit } from './usage.ts'
+
+const DEFAULT_PROXY_PORT = 8081
 
 const EXITS = `
 Exit codes: 0 verified, 1 failed, 2 wrong use, 3 incomplete (a required check could not be made).
@@ -59,6 +62,12 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
       'write all readings with the openings of every change, for log replay',
     )
     .action(run(readCommand))
+  gateway(program.command('proxy'))
+    .description('a local OpenAI endpoint for any language: attests, encrypts, verifies')
+    .option('--port <number>', 'on 127.0.0.1, and nowhere else', port, DEFAULT_PROXY_PORT)
+    .option('--strict', 'hold streamed text back until it is verified')
+    .option('--workload <name>', 'for requests whose model names none of the machine’s')
+    .action(run(proxyCommand))
   withJson(program.command('verify [receipt]'))
     .description(
       'verify a receipt offline: a file (the receipt, or the answer that holds it), a folder made by --save, the text, its id, or - for standard input',
@@ -202,4 +211,9 @@ function positive(text: string): number {
   const value = Number(text)
   if (/^[1-9]\d{0,8}$/.test(text)) return value
   throw new InvalidArgumentError('It must be a whole number above 0.')
+}
+
+function port(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text)
+  throw new InvalidArgumentError('It must be a port, from 0 (any that is free) to 65535.')
 }

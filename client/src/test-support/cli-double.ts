@@ -17,6 +17,8 @@ export interface CliSettings {
   stdin?: string
   env?: Record<string, string>
   terminal?: boolean
+  /** When Ctrl-C is pressed; at once without it. */
+  interrupted?: (written: () => string) => Promise<void>
 }
 
 export async function createCli() {
@@ -38,6 +40,7 @@ export async function createCli() {
         cwd: folder,
         now: () => NOW,
         fetch: settings.fetch ?? nothing,
+        interrupted: async () => settings.interrupted?.(() => stdout.text),
       })
       return { exit, out: stdout.text, err: stderr.text }
     },
