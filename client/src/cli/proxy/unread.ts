@@ -5,7 +5,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import util from 'node:util'
 import { SealedError } from '@sealed/protocol'
 import httpProxy from 'http-proxy'
 import { failureResponse } from '../../fetch/failure-response.ts'
@@ -75,7 +74,6 @@ export class Unread {
 
   constructor(options: UnreadOptions) {
     this.#options = options
-    useUpWarning()
     this.#proxy = httpProxy.createProxyServer({
       target: options.gateway,
       changeOrigin: true,
@@ -113,7 +111,7 @@ export class Unread {
   async pass(req: IncomingMessage, res: ServerResponse): Promise<void> {
     this.#limit(req, PASSED)
     const over = new Promise((resolve) => res.once('close', resolve))
-    this.#proxy.web(req, res)
+    unwarned(() => this.#proxy.web(req, res))
     await over
   }
 
@@ -126,7 +124,7 @@ export class Unread {
     this.#limit(req, [...PASSED, ...UPGRADE])
     req.headers.connection = 'Upgrade'
     await this.#options.attest()
-    if (!socket.destroyed) this.#proxy.ws(req, socket, head)
+    if (!socket.destroyed) unwarned(() => this.#proxy.ws(req, socket, head))
   }
 
   #limit(req: IncomingMessage, names: readonly string[]): void {
@@ -155,11 +153,13 @@ function endToEnd({ headers }: IncomingMessage): Record<string, string | string[
   return kept
 }
 
-/** `http-proxy` calls what Node warns of once a process; a user of ours could do nothing about it. */
-function useUpWarning(): void {
+/** `http-proxy` uses what Node warns of, at its first request; a user of ours could do nothing about it. */
+function unwarned(call: () => void): void {
   const { noDeprecation = false } = process
   process.noDeprecation = true
-  const { _extend } = util as unknown as { _extend: (to: object, from: object) => object }
-  _extend({}, {})
-  process.noDeprecation = noDeprecation
+  try {
+    call()
+  } finally {
+    process.noDeprecation = noDeprecation
+  }
 }
