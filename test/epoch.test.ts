@@ -1,28 +1,27 @@
 // Sessions that share a replica's sealed epoch, on a running instance: many at once through both doors, each with its own
 // receipt, meter and answer; one that ends badly harms no other; the seal holds while anybody is under it.
-// Mutants: `connections: 1` in workload-client.ts (nothing overlaps in the workload); a session that is left retires the
-// replica (fleet.ts, HARMLESS); the epoch's end without `withdraw` (fleet.ts).
+// Mutant: `connections: 1` in workload-client.ts (nothing overlaps in the workload). Others: session/epochs.test.ts.
 import { write } from '@sealed/client'
 import { fromBase64url, unspliceEvents, verifyReceipt } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { abortOf, CHAT, eventually, statementOf, World } from './support/instance.ts'
+import { abortOf, CHAT, eventually, statementOf, statementsOf, World } from './support/instance.ts'
 import { Machine } from './support/machine.ts'
 
 const SESSIONS = 8
+const REPLICAS = 2
 let world: World
 let machine: Machine
 beforeAll(async () => {
   world = await World.start({
     workload: 'hostile',
-    replicas: 2,
+    replicas: REPLICAS,
     epoch: { max_ms: 3_600_000, sessions: SESSIONS },
-    limits: { activations_ms: 300, caller_sessions: 400, queue: 400, workload_ms: 20_000 },
+    limits: { activations_ms: 300, caller_sessions: 400, queue: 400, workload_ms: 60_000 },
   })
   machine = new Machine(world)
 })
 afterAll(() => world?.close())
 
-const gone = () => new AbortController()
 /** A streamed plain request: resolves when its first event has come. */
 async function stream(behave: object, signal?: AbortSignal) {
   const response = await fetch(`${world.url}${CHAT}`, {
@@ -91,20 +90,17 @@ describe('many at once', () => {
     expect(millionths - before).toBeGreaterThanOrEqual(used * 1_000_000)
   })
 
-  test('a replica works on as many as its file says', async () => {
-    const running = await Promise.all(
-      Array.from({ length: 2 * SESSIONS }, () => stream({ name: 'stream-slow', ms: 1_500 })),
-    )
-    for (const { id } of running) await machine.revealed(id)
+  test('a replica works on as many as its file says, and the next one waits', async () => {
+    const held = await holdAll()
     const late = world.chat('one more')
-    for (const { rest } of running) expect(await rest()).toContain('[DONE]')
+    const receipts = await Promise.all(held.map(({ leave }) => leave()))
+    for (const receipt of receipts) expect(abortOf(receipt)).toBe('client.gone')
+    const beside = receipts.map((receipt) => sealOf(receipt).sessions_overlapping)
+    const each = Array.from({ length: SESSIONS }, (_, i) => i)
+    // Those that begin an epoch may see others join before they say so.
+    expect(Math.max(...beside)).toBe(SESSIONS - 1)
+    for (const count of beside) expect(each).toContain(count)
     expect((await late).status).toBe(200)
-    const kept = await Promise.all(
-      running.map(async ({ id }) => statementOf(await world.receipt(id), 'seal.kept')),
-    )
-    expect(Math.max(...kept.map((one) => one.sessions_overlapping))).toBeGreaterThanOrEqual(
-      SESSIONS - 1,
-    )
   })
 })
 
@@ -114,7 +110,7 @@ describe('no other session is harmed', () => {
     ['one hands nothing over', { name: 'stream-unmetered' }, 'activations.missing'],
   ])('when %s', async (_, behave, reason) => {
     const others = await Promise.all(
-      Array.from({ length: 6 }, () => stream({ name: 'stream-slow', ms: 1_000 })),
+      Array.from({ length: 6 }, () => stream({ name: 'stream-slow', ms: 3_000 })),
     )
     const bad = await stream(behave)
     expect(await bad.rest()).toContain('"error"')
@@ -126,9 +122,9 @@ describe('no other session is harmed', () => {
   test('when a client leaves, and no replica is replaced for it', async () => {
     const retired = (await world.logged('replica retired')).length
     const others = await Promise.all(
-      Array.from({ length: 6 }, () => stream({ name: 'stream-slow', ms: 800 })),
+      Array.from({ length: 6 }, () => stream({ name: 'stream-slow', ms: 3_000 })),
     )
-    const leaver = gone()
+    const leaver = new AbortController()
     const left = await stream({ name: 'stream-slow', ms: 60_000 }, leaver.signal)
     leaver.abort()
     expect(abortOf(await world.receipt(left.id))).toBe('client.gone')
@@ -137,25 +133,22 @@ describe('no other session is harmed', () => {
   })
 })
 
-test('a replica that dies ends those that are in it, and both replicas serve again', async () => {
-  const running = await Promise.all(
-    Array.from({ length: 2 * SESSIONS }, () => stream({ name: 'stream-slow', ms: 2_500 })),
-  )
-  const opened = await Promise.all(
-    running.map(async ({ id }) => {
-      await machine.revealed(id)
-      return id
-    }),
-  )
+test('a replica that dies ends those that are in it and no others, and both serve again', async () => {
+  const held = await holdAll()
   await machine.containers.kill(machine.container(0))
-  const receipts = await Promise.all(opened.map((id) => world.receipt(id)))
-  const lost = receipts.filter((receipt) => abortOf(receipt) !== undefined)
-  const whole = receipts.filter((receipt) => abortOf(receipt) === undefined)
-  expect([lost.length, whole.length]).toEqual([SESSIONS, SESSIONS])
+  const first = async () => {
+    const ended = await Promise.all(held.map(({ id }) => world.send(`/v1/receipts/${id}`)))
+    const there = ended.filter(({ status }) => status === 200)
+    return there.length >= SESSIONS ? there.map(({ text }) => text) : undefined
+  }
+  const lost = await eventually('the sessions of the dead replica to end', first)
+  expect(lost.length).toBe(SESSIONS)
   for (const receipt of lost) {
     expect(['replica.lost', 'workload.failed']).toContain(abortOf(receipt))
-    expect(statementsOfSeal(receipt).replica).toBe(0)
+    expect(sealOf(receipt).replica).toBe(0)
   }
+  const receipts = await Promise.all(held.map(({ leave }) => leave()))
+  expect(receipts.filter((receipt) => abortOf(receipt) === 'client.gone').length).toBe(SESSIONS)
   await eventually('both replicas', async () => {
     const { workloads } = (await (await fetch(`${world.url}/v1/status`)).json()) as {
       workloads: { replicas_ready: number }[]
@@ -165,10 +158,23 @@ test('a replica that dies ends those that are in it, and both replicas serve aga
   expect((await world.serving()).status).toBe(200)
 })
 
-const statementsOfSeal = (receipt: string) => {
-  try {
-    return statementOf(receipt, 'seal.enforced')
-  } catch {
-    return statementOf(receipt, 'seal.joined')
-  }
+/** As many streams as there are places, none of which ends by itself. */
+async function holdAll() {
+  const holding = Array.from({ length: REPLICAS * SESSIONS }, async () => {
+    const client = new AbortController()
+    const { id } = await stream({ name: 'stream-slow', ms: 100_000 }, client.signal)
+    const leave = () => {
+      client.abort()
+      return world.receipt(id)
+    }
+    return { id, leave }
+  })
+  return Promise.all(holding)
+}
+
+function sealOf(receipt: string) {
+  const found = statementsOf(receipt)[1]!
+  if (found.type !== 'seal.enforced' && found.type !== 'seal.joined')
+    throw new Error(`no seal in ${found.type}`)
+  return found
 }
