@@ -182,6 +182,22 @@ describe('what is not understood', () => {
     expect(behind.seen).toEqual([])
   })
 
+  it('is refused in a call for a workload too', async () => {
+    const { double, raw } = await connect()
+    const head = [`POST ${CHAT} HTTP/1.1`, 'Host: localhost', 'Connection: close']
+    const chunks = '2\r\n{}\r\n0'
+    for (const coding of ['gzip, chunked', 'chunked, chunked'])
+      expect(await raw([...head, `Transfer-Encoding: ${coding}`, '', chunks])).toMatch(
+        /^HTTP\/1\.1 400 /,
+      )
+    for (const target of [`//${CHAT}`, `http://127.0.0.1${CHAT}`])
+      expect(await raw([`POST ${target} HTTP/1.1`, ...head.slice(1)])).toContain('must be a path')
+    expect(double.calls).toEqual([])
+    expect(await raw([...head, 'Transfer-Encoding: chunked', '', chunks])).toMatch(
+      /^HTTP\/1\.1 200 /,
+    )
+  })
+
   it('is refused of pages that reach the loopback under another name or from another origin', async () => {
     const { behind, double, raw } = await connect()
     for (const odd of [['Host: rebound.example'], ['Host: localhost', 'Origin: https://a.example']])
@@ -237,6 +253,17 @@ describe('what is public', () => {
     await expect(fetch(`${proxy.url}/log/checkpoint`).then((r) => r.text())).rejects.toThrow()
   })
 
+  it('carries no key in clear across a network', async () => {
+    const { proxy, lines } = await connect({}, { url: 'http://gateway.example' })
+    const headers = { authorization: 'Bearer sk-caller' }
+    const response = await fetch(`${proxy.url}/v1/models`, { headers })
+    expect([response.status, await response.text()]).toEqual([
+      400,
+      expect.stringContaining('clear'),
+    ])
+    expect(lines).toEqual([expect.objectContaining({ outcome: 'refused' })])
+  })
+
   it('is 503 where nothing answers', async () => {
     const { behind, proxy } = await connect()
     behind.close()
@@ -266,11 +293,13 @@ describe('an upgrade', () => {
 
   it('is refused to a machine that does not verify, and wherever a call for a workload goes', async () => {
     const wrong = await connect({}, { policy: STRICT_POLICY })
-    expect(await wrong.raw(upgrade('/log/stream'))).toMatch(/^HTTP\/1\.1 424 /)
+    expect(await wrong.raw(upgrade('/log/stream'), 'ping')).toMatch(/^HTTP\/1\.1 424 /)
     const { behind, raw } = await connect()
     for (const path of [CHAT, '/v1/responses', '/v1/realtime', '/v1/sealed'])
       expect(await raw(upgrade(path))).toMatch(/^HTTP\/1\.1 404 /)
     expect(await raw(upgrade('/log/stream', 'h2c'))).toMatch(/^HTTP\/1\.1 400 /)
+    const odd = upgrade('/log/stream').with(1, 'Host: rebound.example')
+    expect(await raw(odd)).toMatch(/^HTTP\/1\.1 403 /)
     expect([...behind.seen, ...wrong.behind.seen]).toEqual([])
   })
 })

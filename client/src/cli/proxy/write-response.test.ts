@@ -1,4 +1,5 @@
 // Mutants: the wait for `drain` dropped; KEPT not looked at.
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Writable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -12,15 +13,40 @@ describe('a body that is written', () => {
     const body = new ReadableStream<Uint8Array>({
       pull: (controller) => {
         pulled += 1
-        controller.enqueue(new Uint8Array(65_536))
+        controller.enqueue(new Uint8Array(1024))
+        if (pulled === 1000) controller.close()
       },
     })
     const stuck = Object.assign(new Writable({ write: () => {} }), { writeHead: () => {} })
     const written = writeResponse(new Response(body), stuck as unknown as ServerResponse)
-    for (let turns = 0; turns < 50; turns++) await turn()
-    expect(pulled).toBeLessThan(5)
+    for (let turns = 0; turns < 100; turns++) await turn()
+    expect(pulled).toBeLessThan(100)
     stuck.destroy()
     await written
+  })
+})
+
+describe('a body that fails', () => {
+  it('ends the connection, whatever its type', async () => {
+    for (const type of ['application/json', 'text/event-stream']) {
+      const ends: string[] = []
+      const to = Object.assign(
+        new Writable({
+          write: (_chunk, _encoding, done) => done(),
+          final: (done) => {
+            ends.push('well')
+            done()
+          },
+        }),
+        { writeHead: () => {} },
+      )
+      const body = new ReadableStream({ start: (it) => it.error(new Error('cut')) })
+      const response = new Response(body, { headers: { 'content-type': type } })
+      const written = writeResponse(response, to as unknown as ServerResponse)
+      await expect(written).rejects.toThrow('cut')
+      if (!to.destroyed) await once(to, 'close')
+      expect(ends).toEqual([])
+    }
   })
 })
 
