@@ -55,6 +55,7 @@ describe('sealed --help', () => {
     expect([exit, err]).toEqual([0, ''])
     for (const name of [
       'ask',
+      'proxy',
       'write',
       'update',
       'read',

@@ -16,7 +16,7 @@ export interface ProxyFlags extends CommonFlags {
 
 export async function proxyCommand(io: Io, flags: ProxyFlags): Promise<Exit> {
   // The key of a request is its caller's; one of the proxy's own would be everybody's on this machine.
-  const { apiKey: _, ...options } = await attestOptions(flags, { ...io, env: withoutKey(io.env) })
+  const { apiKey: _, ...options } = await attestOptions(flags, io)
   // Loaded here alone: no other command needs an HTTP server.
   const { startProxy } = await import('../proxy/server.ts')
   const proxy = await startProxy({
@@ -41,8 +41,6 @@ export async function proxyCommand(io: Io, flags: ProxyFlags): Promise<Exit> {
   await proxy.close(GRACE_MS)
   return EXIT.ok
 }
-
-const withoutKey = ({ SEALED_API_KEY: _, ...env }: Io['env']): Io['env'] => env
 
 const STYLE = { verified: 'green', unread: 'dim' } as const
 

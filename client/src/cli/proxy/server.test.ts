@@ -1,8 +1,9 @@
 // Mutants: `isUnread` true for POST or for any path under /v1; `guard` dropped, or without its check of host, origin or
 // coding; `attest` dropped before an upgrade; `PASSED` ignored; `pipeline` replaced by `pipe`; the `destroy` in `cut`
-// replaced by `end`; the abort of a caller who left dropped; `strict` not handed on.
+// replaced by `end`; the abort of a caller who left dropped; `strict` not handed on;
+// `destroyOnReturn` left out.
 import type { RequestListener } from 'node:http'
-import { STRICT_POLICY, utf8 } from '@sealed/protocol'
+import { MAX_ENVELOPE_BYTES, STRICT_POLICY, utf8 } from '@sealed/protocol'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Bends, serve } from '../../test-support/gateway-double.ts'
 import { MachineDouble, NOW } from '../../test-support/machine-double.ts'
@@ -143,6 +144,28 @@ describe('a call for a workload', () => {
   })
 })
 
+describe('a proxy that is closed', () => {
+  it('lets what is under way end, and takes nothing more', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { ask, proxy } = await connect({ pace: (part) => (part > 4 ? gate.promise : undefined) })
+    const response = await ask({ stream: true })
+    const closed = proxy.close(600_000)
+    await expect(ask()).rejects.toThrow()
+    gate.resolve()
+    expect(await response.text()).toContain('[DONE]')
+    await closed
+  })
+
+  it('cuts what does not end in its time', async () => {
+    const { ask, proxy } = await connect({
+      pace: (part) => (part > 4 ? new Promise(() => {}) : undefined),
+    })
+    const response = await ask({ stream: true })
+    await proxy.close(0)
+    await expect(response.text()).rejects.toThrow()
+  })
+})
+
 describe('what is not understood', () => {
   it.each([
     `GET ${CHAT}`,
@@ -196,6 +219,14 @@ describe('what is not understood', () => {
     expect(await raw([...head, 'Transfer-Encoding: chunked', '', chunks])).toMatch(
       /^HTTP\/1\.1 200 /,
     )
+  })
+
+  it('is told to whoever sends more than an envelope holds', async () => {
+    const { double, proxy } = await connect()
+    const body = new Uint8Array(MAX_ENVELOPE_BYTES + 1)
+    const response = await fetch(proxy.url + CHAT, { method: 'POST', body })
+    expect(response.status).toBe(413)
+    expect(double.calls).toEqual([])
   })
 
   it('is refused of pages that reach the loopback under another name or from another origin', async () => {

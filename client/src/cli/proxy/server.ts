@@ -101,6 +101,7 @@ class Door {
   async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const end = this.#begin(req)
     const none = { receipt_id: null, failed: [], code: null }
+    res.on('error', () => res.destroy())
     res.once('close', () => this.stopping && setImmediate(this.stopping))
     try {
       guard(req)

@@ -25,6 +25,7 @@ export async function writeResponse(response: Response, res: ServerResponse): Pr
 }
 
 function cut(res: ServerResponse, error: unknown, type: string): void {
+  if (res.destroyed) return
   if (!/^text\/event-stream *(?:;|$)/i.test(type)) return void res.destroy()
   const known = error instanceof SealedError
   const said = {
