@@ -1,6 +1,6 @@
 // `sealed proxy` as a process of its own before a running instance with the real model: curl, Python and the openai SDK
 // with only its base URL changed, buffered and streamed, and a policy that this machine does not satisfy.
-// Mutants: STRICT_POLICY swapped for the given one in `loadPolicy`; `isUnread` true for a call for a workload.
+// Mutants: `isUnread` true for a call for a workload; the verdict on the machine passed over in both `attest` and `ask`.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'

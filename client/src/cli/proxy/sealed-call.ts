@@ -50,9 +50,7 @@ async function initOf(req: IncomingMessage, signal: AbortSignal): Promise<Reques
 async function readBody(req: IncomingMessage): Promise<Bytes> {
   const parts: Uint8Array[] = []
   let length = 0
-  // A request that is refused still gets its answer: reading stops, the connection stays.
-  const body: AsyncIterable<Uint8Array> = req.iterator({ destroyOnReturn: false })
-  for await (const part of body) {
+  for await (const part of req as AsyncIterable<Uint8Array>) {
     length += part.length
     if (length > MAX_ENVELOPE_BYTES)
       throw new SealedError(

@@ -1,7 +1,7 @@
 // Mutants: `isUnread` true for POST or for any path under /v1; `guard` dropped, or without its check of host, origin or
 // coding; `attest` dropped before an upgrade; `PASSED` ignored; `pipeline` replaced by `pipe`; the `destroy` in `cut`
 // replaced by `end`; the abort of a caller who left dropped; `strict` not handed on;
-// `destroyOnReturn` left out.
+// the grace of `close` made 0, or for ever.
 import type { RequestListener } from 'node:http'
 import { MAX_ENVELOPE_BYTES, STRICT_POLICY, utf8 } from '@sealed/protocol'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -223,7 +223,7 @@ describe('what is not understood', () => {
 
   it('is told to whoever sends more than an envelope holds', async () => {
     const { double, proxy } = await connect()
-    const body = new Uint8Array(MAX_ENVELOPE_BYTES + 1)
+    const body = new Uint8Array(4 * MAX_ENVELOPE_BYTES)
     const response = await fetch(proxy.url + CHAT, { method: 'POST', body })
     expect(response.status).toBe(413)
     expect(double.calls).toEqual([])
