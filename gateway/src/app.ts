@@ -42,6 +42,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     app.use(path, keyed, rated, bounded)
   for (const path of ['/v1/attestation/*', '/v1/receipts/*', '/v1/status', '/log/*'])
     app.use(path, bounded)
+  deps.own?.(app)
   app.route('/v1/sealed', sealed(deps, clock))
   for (const path of PLAIN_ENDPOINTS) app.route(path, completions(deps, status, path))
   app.route('/v1/models', models(status))

@@ -1,7 +1,7 @@
 // What the app needs from its surroundings, as small interfaces: a door per runtime brings them. None of them hands the
 // gateway a key, and none lets it read an envelope.
-import type { Code, Overview, Status } from '@sealed/protocol'
-import type { Context } from 'hono'
+import type { Code, EnvelopeHeader, Overview, Status } from '@sealed/protocol'
+import type { Context, Hono } from 'hono'
 import type { Slots } from './middleware/slots.ts'
 
 /** The embassy's public side. Every call throws a `SealedError`; `embassy.unavailable` when nothing answers. */
@@ -63,11 +63,20 @@ export interface PlainStream {
   pieces: AsyncGenerator<{ data: Uint8Array } | { receipt: string }, void, void>
 }
 
+/** What a gateway behind this one needs to judge a request itself; the relay has no use for it. */
+export interface PassedOn {
+  /** As it was sent. */
+  authorization?: string
+  requestId: string
+}
+
 /** A sealed answer under way: the receipt's id is known before anything is revealed. */
 export interface SealedAnswer {
   receiptId: string
   /** Errors when it is cut. */
   body: ReadableStream<Uint8Array>
+  /** Further headers for the client. */
+  headers?: Record<string, string>
 }
 
 /**
@@ -76,7 +85,14 @@ export interface SealedAnswer {
  */
 export interface RelayClient {
   /** Sends the envelope's bytes as received. */
-  sealed(call: { caller: string; envelope: Uint8Array; signal: AbortSignal }): Promise<SealedAnswer>
+  sealed(call: {
+    caller: string
+    envelope: Uint8Array
+    /** What stands in it for everyone to read. */
+    header: EnvelopeHeader
+    from: PassedOn
+    signal: AbortSignal
+  }): Promise<SealedAnswer>
   /**
    * A session of the plain door: resolves once the workload's answer is committed and has its receipt, or at the head of
    * an event stream that was asked for.
@@ -122,6 +138,8 @@ export interface Deps {
   bodyOf?: (c: Context) => AsyncIterable<Uint8Array> | null
   /** Ends the client's connection, where a runtime may otherwise end a broken stream as if it were whole. */
   cutOff?: (c: Context) => void
+  /** Gates and routes of a door's own: after the middleware, before the app's routes. */
+  own?: (app: Hono<AppEnv>) => void
   /** Told of failures that nobody foresaw; must not write the error's message anywhere, it may quote a body. */
   report?: (error: unknown, requestId: string) => void
   /** Told of each request, after its answer. */

@@ -45,6 +45,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'replica.unavailable': 503,
   'embassy.unavailable': 503,
   'attestation.busy': 503,
+  'edge.unverified': 503,
   'disk.full': 503,
   'session.aborted': AFTER_REVEAL,
   'workload.failed': AFTER_REVEAL,

@@ -45,6 +45,7 @@ export const CODES = {
   'replica.unavailable': 'retry',
   'embassy.unavailable': 'retry',
   'attestation.busy': 'retry',
+  'edge.unverified': 'retry',
   'disk.full': 'retry',
   // after the reveal: never retried by an SDK
   'session.aborted': 'stop',

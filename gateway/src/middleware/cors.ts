@@ -8,6 +8,7 @@ import type { AppEnv } from '../deps.ts'
 export const EXPOSED = [
   'preference-applied',
   'retry-after',
+  'sealed-edge-attestation',
   'sealed-nonce',
   'sealed-receipt-id',
   'sealed-salt',

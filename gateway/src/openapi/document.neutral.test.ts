@@ -108,7 +108,7 @@ describe('GET /openapi.json', () => {
   /** What embassy and relay say to a gateway about a session; the others are of other doors, of clients and of files. */
   const SAID = (Object.keys(CODES) as Code[]).filter(
     (code) =>
-      !/^(?:response|receipt|evidence|log|reading|verdict|gateway|attestation|request)\./.test(
+      !/^(?:response|receipt|evidence|log|reading|verdict|gateway|attestation|request|edge)\./.test(
         code,
       ),
   )

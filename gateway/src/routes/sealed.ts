@@ -24,15 +24,22 @@ export const sealed = (deps: Deps, clock: () => number) =>
       const { signal } = c.req.raw
       signal.throwIfAborted()
       c.set('sent', true)
-      const { body, receiptId } = await deps.relay.sealed({
+      const authorization = c.req.header('authorization')
+      const { body, headers, receiptId } = await deps.relay.sealed({
         caller: c.get('caller'),
         envelope,
+        header,
+        from: {
+          requestId: c.get('requestId'),
+          ...(authorization !== undefined && { authorization }),
+        },
         signal,
       })
       const release = c.get('holdSlot')()
       signal.addEventListener('abort', release, { once: true })
       const { cutOff } = deps
       return c.body(watched(body, release, cutOff && (() => cutOff(c))), 200, {
+        ...headers,
         'content-type': RESPONSE_TYPE,
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',

@@ -155,7 +155,7 @@ export async function keyEntry(key: string, name: string) {
 }
 
 /** A well-formed envelope to a key that nobody has. */
-export async function envelope(issuedMs = NOW): Promise<SealedRequest> {
+export async function envelope(issuedMs = NOW, keySet = DIGEST): Promise<SealedRequest> {
   const pair = (await crypto.subtle.generateKey(
     {
       name: 'RSA-OAEP',
@@ -173,7 +173,7 @@ export async function envelope(issuedMs = NOW): Promise<SealedRequest> {
       workload: 'demo',
       endpoint: '/v1/chat/completions',
       expect: {
-        key_set: DIGEST,
+        key_set: keySet,
         metering: 'required',
         seal_policy: 'request',
         workload: DIGEST,
