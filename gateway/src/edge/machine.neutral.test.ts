@@ -195,6 +195,14 @@ describe('the machine behind an edge', () => {
     expect(await ask()).toBe(200)
   })
 
+  it('must verify already when it is looked at', async () => {
+    const certificatesBegin = NOW - 86_400_000
+    edge.clock.now = certificatesBegin - KEPT_MS / 2
+    expect([await ask(), edge.reached]).toEqual(['edge.unverified', []])
+    edge.clock.now = certificatesBegin + 1_000
+    expect(await ask()).toBe(200)
+  })
+
   it('is what health is about', async () => {
     edge.vm = () => Response.json({ ready: true, reason: 'serving' })
     const healthy = await edge.request('/health')

@@ -1,6 +1,6 @@
 // What an edge forwards, and what it does not. Mutants, each red here or in machine.neutral.test.ts: no gate, a verdict that
-// is over or was not reached, no challenge, validity at one moment only, bad evidence that keeps the old verdict, another
-// key set, a plain door, the header left out, redirects followed, a header more, an http origin.
+// is over or was not reached, no challenge, validity at one moment only (either), bad evidence that keeps the old verdict,
+// another key set, a plain door, the header left out, redirects followed, a cache allowed, a header more, an http origin.
 import {
   ENVELOPE_TYPE,
   keySetDigest,
@@ -66,7 +66,12 @@ describe('the envelope door of an edge', () => {
       new RegExp(`^${machine.digest}; verified; [0-9a-f]{64}$`),
     )
     expect(edge.reached).toMatchObject([
-      { method: 'POST', path: '/v1/sealed', body: utf8(good), init: { redirect: 'manual' } },
+      {
+        method: 'POST',
+        path: '/v1/sealed',
+        body: utf8(good),
+        init: { redirect: 'manual', cache: 'no-store' },
+      },
     ])
     const reader = response.body!.getReader()
     for (const part of [Uint8Array.of(1), Uint8Array.of(2, 3)]) {
