@@ -48,7 +48,7 @@ try {
     sizes.push({ at: (performance.now() - from) / 1000, mib: Object.fromEntries(mib) })
   }, 1_000)
   const ids = new Set<string>()
-  const used = { streams: 0 }
+  let streams = 0
   const payload = JSON.stringify({
     ...text('the same as ever'),
     stream: true,
@@ -60,14 +60,14 @@ try {
       while (performance.now() - from < 1_000 * seconds) {
         const fault = await one(payload, ids).catch((error: Error) => error.message)
         if (fault) faults.push(fault)
-        else used.streams += 1
+        else streams += 1
       }
     }),
   )
   clearInterval(watch)
   const took = (performance.now() - from) / 1000
   say(
-    `${used.streams} streams in ${took.toFixed(1)} s, ${(used.streams / took).toFixed(0)} a second, ${faults.length} failed`,
+    `${streams} streams in ${took.toFixed(1)} s, ${(streams / took).toFixed(0)} a second, ${faults.length} failed`,
   )
 
   for (const id of ids) {
@@ -75,8 +75,8 @@ try {
     if (status !== 200) faults.push(`receipt ${id}: ${status}`)
   }
   const metered = await readAll(common)
-  say(`meter ${metered} millionths for ${used.streams} uses`)
-  if (metered !== 1_000_000 * used.streams) faults.push('the meter is not the sum')
+  say(`meter ${metered} millionths for ${streams} uses`)
+  if (metered !== 1_000_000 * streams) faults.push('the meter is not the sum')
   const looks = [0.25, 0.5, 0.75, 1].map((part) => sizes[Math.ceil(part * sizes.length) - 1]!)
   table(
     'resident MiB',

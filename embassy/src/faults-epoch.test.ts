@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { EmbassyWorld } from './test-support/embassy-world.ts'
 import { ARMS, FaultRuns } from './test-support/fault-runs.ts'
-import { checkWhole, settled } from './test-support/whole.ts'
+import { checkSettled } from './test-support/whole.ts'
 
 const TIMEOUT_MS = 240_000
 let runs: FaultRuns
@@ -17,10 +17,7 @@ beforeAll(async () => {
       const asked: PromiseSettledResult<unknown>[] = await Promise.allSettled(beside)
       return asked.concat(await Promise.allSettled([world.session()]))
     },
-    check: async (world) => {
-      await settled(world)
-      await checkWhole(world)
-    },
+    check: checkSettled,
   })
 })
 afterAll(() => runs?.close())

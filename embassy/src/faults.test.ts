@@ -8,7 +8,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EmbassyWorld } from './test-support/embassy-world.ts'
 import { ARMS, FaultRuns } from './test-support/fault-runs.ts'
-import { checkWhole, settled } from './test-support/whole.ts'
+import { checkSettled } from './test-support/whole.ts'
 
 const TIMEOUT_MS = 240_000
 let runs: FaultRuns
@@ -20,10 +20,7 @@ beforeAll(async () => {
       const asked: PromiseSettledResult<unknown>[] = await Promise.allSettled(beside)
       return asked.concat(await Promise.allSettled([world.session()]))
     },
-    check: async (world) => {
-      await settled(world)
-      await checkWhole(world)
-    },
+    check: checkSettled,
   })
 })
 afterAll(() => runs?.close())
@@ -59,8 +56,7 @@ test('where the disk is full a caller is told so, and it serves again once there
   while (failure === undefined) failure = await world.begin().then(leave, (error) => error)
   expect(failure).toMatchObject({ code: 'disk.full' })
   world.inline.limit()
-  await settled(world)
-  await checkWhole(world)
+  await checkSettled(world)
   await world.stop()
 
   async function leave({ id }: { id: string }): Promise<undefined> {
@@ -97,7 +93,6 @@ test('what a workload writes before it has a request is no session’s', async (
   await expect(world.commit(id)).rejects.toThrow(
     expect.objectContaining({ code: 'activations.missing' }),
   )
-  await settled(world)
-  await checkWhole(world)
+  await checkSettled(world)
   await world.stop()
 })

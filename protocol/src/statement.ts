@@ -40,6 +40,7 @@ export const ABORT_REASONS = [
   'seal.breached',
   'seal.failed',
   'workload.failed',
+  'workload.refused',
   'workload.too_large',
   'activations.missing',
   'activations.invalid',

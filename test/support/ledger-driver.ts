@@ -54,7 +54,6 @@ for (const { id, statements } of await store.run('openSessions', undefined))
         reason: 'embassy.restarted',
       },
     },
-    egressOpenMs: 0,
   })
 say('started', String(process.pid))
 for (let i = 0; i < Number(sessions); i++) {

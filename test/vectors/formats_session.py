@@ -91,7 +91,7 @@ def statement_vectors():
     for reason in (
         "activations.invalid", "activations.missing", "client.gone", "deadline", "embassy.restarted", "internal.error",
         "registry.refused", "relay.lost", "replica.lost", "seal.breached", "seal.failed", "workload.failed",
-        "workload.too_large",
+        "workload.refused", "workload.too_large",
     ):
         also("session.aborted", reason, None, put("reason", value=reason))
     also("session.aborted", "another reason", "no such word", put("reason", value="bored"))

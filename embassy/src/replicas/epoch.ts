@@ -35,7 +35,8 @@ export class Epoch {
   constructor(seal: () => Promise<Reading>, maxMs: number, onDrain: () => void) {
     this.#onDrain = onDrain
     this.#over = setTimeout(() => this.drain(), maxMs)
-    this.sealed = seal().then((reading) => this.wasRead(reading))
+    const askedUs = monoUs()
+    this.sealed = seal().then((reading) => this.wasRead(reading, askedUs))
   }
 
   get isDraining(): boolean {
@@ -46,13 +47,13 @@ export class Epoch {
     return this.#members.size
   }
 
-  /** The seal as it was read last, and when, in microseconds of the monotonic clock; there once it was sealed. */
+  /** The seal as it was read last, and when that was asked for, in microseconds of the monotonic clock; there once sealed. */
   get last(): { reading: Reading; readUs: bigint } {
     return this.#last!
   }
 
-  wasRead(reading: Reading): Reading {
-    this.#last = { reading, readUs: monoUs() }
+  wasRead(reading: Reading, readUs: bigint): Reading {
+    this.#last = { reading, readUs }
     return reading
   }
 

@@ -29,8 +29,13 @@ const LAST_RETRY_MS = 30_000
 /** Whoever joins an epoch does so on a reading of the seal that is not older. */
 const READ_US = 1_000_000n
 const ALONE: Company = { sessions_overlapping: 0, tenants: 1 }
-/** What one session of an epoch can end with although nothing is amiss with its replica. */
-const HARMLESS: ReadonlySet<AbortReason> = new Set(['client.gone', 'registry.refused'])
+/** What one session of an epoch can end with although nothing is amiss with its replica: its caller brought it about. */
+const HARMLESS: ReadonlySet<AbortReason> = new Set([
+  'client.gone',
+  'registry.refused',
+  'workload.refused',
+  'workload.too_large',
+])
 /** What ends every session of a replica. */
 const FATAL: ReadonlySet<AbortReason> = new Set([
   'embassy.restarted',
@@ -99,19 +104,20 @@ export class Fleet {
   async #seal(replica: Replica): Promise<Reading> {
     const reading = await this.#guarded(() => this.#deps.seal.seal(replica.link))
     if (replica.openedAtMs !== undefined) {
-      replica.egressOpenMs = Math.ceil(performance.now() - replica.openedAtMs)
+      replica.egressOpenMs += Math.ceil(performance.now() - replica.openedAtMs)
       replica.openedAtMs = undefined
-    } else replica.egressOpenMs = 0
+    }
     return pick(reading)
   }
 
   /** Shows that no rule has changed since all were read back, and reads the counters; a change is `seal.breached`. */
   async check(replica: Replica): Promise<Reading> {
+    const askedUs = monoUs()
     const reading = await this.#guarded(() => this.#deps.seal.check(replica.link))
     if (!reading.sealed)
       throw new SealedError('seal.breached', 'the seal was opened during a session')
     const picked = pick(reading)
-    replica.epoch?.wasRead(picked)
+    replica.epoch?.wasRead(picked, askedUs)
     return picked
   }
 

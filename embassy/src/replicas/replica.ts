@@ -23,7 +23,7 @@ export interface Replica {
   sessionsBefore: number
   /** Last probe from inside: when, and how many attempts were refused or got through. */
   probes: { atMs: number; blocked: number; reached: number }
-  /** Milliseconds that egress was open since the last session. */
+  /** Milliseconds that egress was open and no session has stated yet. */
   egressOpenMs: number
   /** Seal policy `epoch`: the one that is on. */
   epoch: Epoch | undefined

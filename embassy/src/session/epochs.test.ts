@@ -3,14 +3,15 @@
 // Mutants, each red here: HARMLESS empty, `doubt` or its `drain()` left out, no `onLost`, the end of an epoch that does not
 // look at its size, `#drain` without `withdraw`, no `check` before a late join, `sealed` not awaited by those that join,
 // no probe between epochs, `clear` left out or done before each session, `name.includes(session)` and `discard` dropped
-// in sweep.ts, `egressOpenMs` for everybody, `seal.released` in an epoch, a debt (`isOwed`) in one, `unwind` that retires
-// and ends nobody else.
+// in sweep.ts, `egress_open_ms` for everybody, the time of a reading taken once it is there, `seal.released` in an epoch,
+// a debt (`isOwed`) in one, `unwind` that retires and ends nobody else.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { checkGrammar, decodeReceipt, type Statement, type StatementType } from '@sealed/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Replica } from '../replicas/replica.ts'
+import { monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
 import { EmbassyWorld, newMachine } from '../test-support/embassy-world.ts'
 import { FakeTpm } from '../test-support/fake-tpm.ts'
@@ -155,8 +156,12 @@ describe('sessions that overlap', () => {
   test('count once how long egress was open before them', async () => {
     const here = await crowd(['x', 'y', 'z'])
     for (const one of here) await finish(one)
-    const open = ended.map(({ egressOpenMs }) => egressOpenMs)
-    expect(open.filter((ms) => ms > 0).length).toBe(1)
+    const open = ended.flatMap(({ statements }) =>
+      statements.flatMap((one) => (one.type === 'seal.enforced' ? [one.egress_open_ms] : [])),
+    )
+    const [coverage] = world.inline.rows<{ egress_open_ms: number }>('SELECT * FROM coverage')
+    expect([open.length, open[0]]).toEqual([1, coverage!.egress_open_ms])
+    expect(open[0]).toBeGreaterThan(0)
   })
 
   test('owe nothing to those that come after', async () => {
@@ -177,6 +182,20 @@ describe('where one ends badly', () => {
     expect(world.fleet.ready).toBe(2)
     const again = await world.begin()
     expect(again.revealed.address).toMatch(/-0$/)
+    await finish(again)
+  })
+
+  test('what a caller can bring about at will costs no replica', async () => {
+    const [refused, long, other] = (await crowd(['x', 'y', 'z'])) as [Begun, Begun, Begun]
+    const commit = { output_bytes: 1, output_sha256: 'ab'.repeat(32), status: 400 }
+    await expect(world.sessions.commit(refused.id, commit)).rejects.toMatchObject({
+      code: 'workload.failed',
+    })
+    await world.sessions.abort(long.id, { reason: 'workload.too_large', output_bytes: 9 })
+    expect(world.fleet.pool.free).toBe(2)
+    await finish(other)
+    const again = await world.begin()
+    expect(again.revealed.address).toBe(other.revealed.address)
     await finish(again)
   })
 
@@ -244,6 +263,23 @@ describe('where one ends badly', () => {
 })
 
 describe('the seal of an epoch', () => {
+  test('is stated as of before it was asked for', async () => {
+    const first = await world.begin()
+    await world.begin('beside')
+    const { check } = world.seal
+    const asked: bigint[] = []
+    world.seal.check = async (link) => {
+      asked.push(monoUs())
+      const reading = await check(link)
+      while (monoUs() - asked.at(-1)! < 2_000n) {}
+      return reading
+    }
+    seats.get(first.id)!.epoch!.last.readUs = 0n
+    const joined = said(await finish(await world.begin()), 'seal.joined')
+    expect(BigInt(joined.read_mono_us)).toBeLessThanOrEqual(asked[0]!)
+    await finish(first)
+  })
+
   test('is let go when its time is over and the last has left, and not before', async () => {
     await world.stop()
     await start(world.machine, 20)

@@ -80,7 +80,6 @@ export async function judge(
         { type: 'response.released', to: 'gateway' },
       ],
     },
-    egressOpenMs: session.egressOpenMs,
     account: session.account,
   }
 }
@@ -114,7 +113,7 @@ async function observeFor(
   if (metering === 'optional') return undefined
   if (status >= 400)
     throw new Refused(
-      'workload.failed',
+      status < 500 ? 'workload.refused' : 'workload.failed',
       'workload.failed',
       `the workload answered ${status} and no activations: its answer is withheld`,
     )

@@ -40,8 +40,6 @@ export class Session {
   replica: Replica | undefined
   statements: Statement[] = []
   sealedAt = 0n
-  /** How long the replica's egress was open before this session sealed it. */
-  egressOpenMs = 0
   deadline: NodeJS.Timeout | undefined
   abortReason: AbortReason | undefined
 

@@ -194,7 +194,6 @@ export class Sessions {
         session: id,
         statements,
         end: { kind: 'abort', abort },
-        egressOpenMs: 0,
       })
       this.#deps.log('session closed after restart', { session: id })
     }
@@ -205,7 +204,6 @@ export class Sessions {
     const replica = session.replica!
     const entered = await fleet.enter(replica, session)
     session.sealedAt = monoUs()
-    if (entered.epoch?.readUs === undefined) session.egressOpenMs = replica.egressOpenMs
     session.cancel.signal.throwIfAborted()
     session.statements = opening(session, replica, fleet.workload, entered)
     replica.sessionsBefore += 1
@@ -217,6 +215,7 @@ export class Sessions {
     const { id, nonce, statements } = session
     const once = nonce !== undefined && session.door.kind === 'envelope' ? { nonce } : {}
     await this.#deps.ledger.open({ id, ...once, statements, document: this.#deps.document() })
+    if (statements[1]?.type === 'seal.enforced') session.replica!.egressOpenMs = 0
   }
 
   /** The last thing before the reveal: from here on nothing tells a late file of an earlier session from this one's. */
@@ -297,7 +296,6 @@ export class Sessions {
       session: session.id,
       statements: session.statements,
       end: { kind: 'abort', abort },
-      egressOpenMs: session.egressOpenMs,
       account: session.account,
     }
     try {
@@ -339,7 +337,7 @@ export class Sessions {
         ...(after !== undefined && { after }),
       } as const
       const { statements } = session
-      const closing: Closing = { session: id, statements, end, egressOpenMs: 0 }
+      const closing: Closing = { session: id, statements, end }
       const closed = await this.#deps.ledger.close(closing).catch((error: unknown) => {
         // Nothing was given. Where it has no leaf either, what its opening left on disk goes with the next step.
         this.#deps.ledger.drop(id)

@@ -27,6 +27,7 @@ import {
   checkRegistry,
   cover,
   digestOf,
+  egressOpenMs,
   read,
   registryVersion,
   SignatureCache,
@@ -267,7 +268,7 @@ export class Operations extends UsageRows {
   }
 
   /** Writes the leaf of one session, once: a session that is not open is refused. */
-  #close({ session, statements, end, egressOpenMs }: Closing, origin: string): string | undefined {
+  #close({ session, statements, end }: Closing, origin: string): string | undefined {
     const open = this.#sql.get<{ document: string }>(
       'SELECT document FROM sessions WHERE id = ?',
       session,
@@ -280,7 +281,7 @@ export class Operations extends UsageRows {
       sessions: end.kind === 'read' ? 0 : 1,
       sessions_unmetered: unmetered || end.kind === 'abort' ? 1 : 0,
       output_bytes_unmetered: unmetered ? end.outputBytes : 0,
-      egress_open_ms: egressOpenMs,
+      egress_open_ms: egressOpenMs(statements),
     })
     const leaf: SessionLeaf = {
       kind: 'session',

@@ -8,6 +8,7 @@ import {
   type Opening,
   type Reading,
   SealedError,
+  type Statement,
   toBase64url,
 } from '@sealed/protocol'
 import { contentDigest } from '../digests.ts'
@@ -159,6 +160,10 @@ const coverage = (sql: Statements): Coverage =>
   sql.get<Coverage>(
     'SELECT boots, rollbacks, sessions, sessions_unmetered, output_bytes_unmetered, egress_open_ms FROM coverage',
   )!
+
+/** How long a workload's egress was open before this session, as its statements say: none for one that joined an epoch. */
+export const egressOpenMs = (statements: readonly Statement[]): number =>
+  statements.reduce((ms, one) => ms + (one.type === 'seal.enforced' ? one.egress_open_ms : 0), 0)
 
 /** Adds to the coverage counters. */
 export function cover(sql: Statements, add: Partial<Coverage>): void {

@@ -22,7 +22,6 @@ export interface Closing {
       }
     | { kind: 'read'; authority: string; salt: Uint8Array; after?: number }
     | { kind: 'abort'; abort: Draft }
-  egressOpenMs: number
   /** Whose use it is; absent where that is not known any more. */
   account?: { caller: string; inputBytes: number }
 }

@@ -56,7 +56,6 @@ test('an authority reads its own capabilities and no other’s', async () => {
     session: read,
     statements: statements.slice(0, 1),
     end,
-    egressOpenMs: 0,
   })
   expect(reading).not.toContain(other)
   expect(JSON.parse(reading!).coverage).toMatchObject({
@@ -75,7 +74,6 @@ test('the same signature twice is one', async () => {
     session: read,
     statements: statements.slice(0, 1),
     end,
-    egressOpenMs: 0,
   })
   expect(JSON.parse(reading!).coverage.references).toMatchObject([{ count: 1 }])
 })

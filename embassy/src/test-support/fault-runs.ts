@@ -43,7 +43,7 @@ export interface Scenario {
   /** What is asked of an embassy while something may fail. */
   ask(world: EmbassyWorld): Promise<PromiseSettledResult<unknown>[]>
   /** Brings it to rest, and holds everything against what must always be so. */
-  check(world: EmbassyWorld): Promise<void>
+  check(world: EmbassyWorld): Promise<unknown>
 }
 
 export class FaultRuns {

@@ -69,7 +69,6 @@ export function closingOf(
   return {
     session,
     statements: extend(statements, [observed]),
-    egressOpenMs: 0,
     end: {
       kind: 'commit',
       action: capability ? { type: 'write', capability, polarity: 'positive' } : { type: 'update' },
@@ -221,7 +220,6 @@ export class LedgerWorld {
         salt: new Uint8Array(32),
         ...(after !== undefined && { after }),
       },
-      egressOpenMs: 0,
     })
     return parseReading(reading!)
   }

@@ -35,6 +35,12 @@ export async function settled(world: EmbassyWorld): Promise<void> {
   }
 }
 
+/** What must be so of a world in which something failed, as soon as it serves again. */
+export async function checkSettled(world: EmbassyWorld): Promise<Whole> {
+  await settled(world)
+  return checkWhole(world)
+}
+
 /** Nothing is open, and the last checkpoint is of everything. */
 function isIdle({ inline, machine }: EmbassyWorld): boolean {
   const open = inline.rows('SELECT id FROM sessions UNION SELECT idx FROM leaves WHERE proven = 0')

@@ -41,7 +41,7 @@ jws_header = record(alg=word("EdDSA"), kid=ident, typ=word("sealed-instructions+
 REASONS = word(
     "activations.invalid", "activations.missing", "client.gone", "deadline", "embassy.restarted", "internal.error",
     "registry.refused", "relay.lost", "replica.lost", "seal.breached", "seal.failed", "workload.failed",
-    "workload.too_large",
+    "workload.refused", "workload.too_large",
 )
 reading_of_seal = dict(dropped_packets=integer(), rejected_packets=integer(), ruleset_digest=digest)
 
