@@ -18,6 +18,7 @@ import { createContainers } from './containers/index.ts'
 import { issueCertificate, spkiDigest } from './keys/certificate.ts'
 import { KeyDirectory } from './keys/key-files.ts'
 import { FileFlag } from './ledger/flag.ts'
+import { insist } from './ledger/insist.ts'
 import { Ledger } from './ledger/ledger.ts'
 import { Witnesses } from './ledger/witnesses.ts'
 import type { Log } from './log.ts'
@@ -230,6 +231,7 @@ async function start(
       recoverSeal,
       ready: (link) => relay.reach(link),
       onLost: (replica, reason) => sessions.abortReplica(replica, reason),
+      onEpochEnd: ({ id, begun }, drafts) => insist(ledger, () => ledger.end(id, begun, drafts)),
       steps,
       log,
     })

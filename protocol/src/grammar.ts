@@ -1,5 +1,5 @@
-// The order in which statements may stand in a session (SPEC.md, "Grammar"), as a state machine. A receipt whose
-// signature is right and whose grammar is wrong is no receipt.
+// The order in which statements may stand in a session, and in an epoch (SPEC.md, "Grammar"), as a state machine. A
+// receipt whose signature is right and whose grammar is wrong is no receipt.
 import { SealedError } from './errors.ts'
 import type { Statement, StatementType } from './statement.ts'
 
@@ -15,6 +15,9 @@ type State =
   | 'committed'
   | 'released'
   | 'read'
+  | 'epoch'
+  | 'begun'
+  | 'held'
   | 'end'
 
 const ABORT: Edges = { 'session.aborted': 'end' }
@@ -29,12 +32,39 @@ const GRAMMAR: Record<State, Edges> = {
   committed: { 'seal.released': 'released', 'seal.kept': 'released', ...ABORT },
   released: { 'response.released': 'end' },
   read: { 'response.released': 'end' },
+  epoch: { 'epoch.begun': 'begun' },
+  begun: { 'seal.checked': 'held', 'epoch.ended': 'end' },
+  held: { 'epoch.ended': 'end' },
   end: {},
 }
 
 /** Throws `receipt.invalid` unless the statements are one whole session, numbered from 0, in time's order. */
 export function checkGrammar(statements: readonly Statement[]): void {
-  let state: State = 'start'
+  checkOrder(statements, 'start')
+  checkMembers(statements)
+}
+
+/** Throws `receipt.invalid` unless the statements are those of one epoch that has ended, with what follows from how. */
+export function checkEpochGrammar(statements: readonly Statement[]): void {
+  checkOrder(statements, 'epoch')
+  const [begun, checked] = statements
+  const ended = statements.at(-1)!
+  if (begun?.type !== 'epoch.begun' || ended.type !== 'epoch.ended') return
+  const isReleased = ended.how === 'released'
+  if (isReleased !== (checked?.type === 'seal.checked'))
+    throw wrong('seal.checked stands where a seal was let go and only there')
+  if (checked?.type === 'seal.checked' && checked.ruleset_digest !== begun.ruleset_digest)
+    throw wrong('the epoch ended under another ruleset than it began')
+  if (isReleased && begun.policy === 'permanent')
+    throw wrong('the replica of a permanent seal is not let go')
+  const isPlanned = isReleased || begun.policy === 'permanent'
+  if (isReleased && ended.reason !== undefined)
+    throw wrong('nothing is let go for a reason to destroy')
+  if (!isPlanned && ended.reason === undefined) throw wrong('it was destroyed without a reason')
+}
+
+function checkOrder(statements: readonly Statement[], from: 'start' | 'epoch'): void {
+  let state: State = from
   let mono = -1n
   let utc = 0
   for (const [index, statement] of statements.entries()) {
@@ -48,8 +78,7 @@ export function checkGrammar(statements: readonly Statement[]): void {
     utc = statement.utc_ms
     state = next
   }
-  if (state !== 'end') throw wrong(`the session does not end (state ${state})`)
-  checkMembers(statements)
+  if (state !== 'end') throw wrong(`there is no end (state ${state})`)
 }
 
 /** Rules between members of different statements, which no single schema can say. */
@@ -76,8 +105,10 @@ type Sealed = Extract<Statement, { type: 'seal.enforced' | 'seal.joined' }>
 
 /** An epoch is kept by each of its sessions, what is sealed for one session is released by it. */
 function checkSeal(sealed: Sealed, last: Statement): void {
-  if ((sealed.policy === 'epoch') !== (sealed.epoch !== undefined))
-    throw wrong('epoch stands under that seal policy and only there')
+  if ((sealed.policy === 'request') !== (sealed.epoch === undefined))
+    throw wrong('epoch stands under the policies that have one and only there')
+  if (sealed.policy === 'permanent' && sealed.tenants !== 1)
+    throw wrong('a permanent seal has one tenant')
   if (sealed.type === 'seal.joined' && BigInt(sealed.read_mono_us) > BigInt(sealed.mono_us))
     throw wrong('seal.joined was read after it was stated')
   if (last.type === 'seal.released' && sealed.epoch !== undefined)
@@ -87,6 +118,8 @@ function checkSeal(sealed: Sealed, last: Statement): void {
   const fewer =
     last.sessions_overlapping < sealed.sessions_overlapping || last.tenants < sealed.tenants
   if (fewer) throw wrong('seal.kept counts fewer than were there at the beginning')
+  if (sealed.policy === 'permanent' && last.tenants !== 1)
+    throw wrong('a permanent seal has one tenant')
 }
 
 const wrong = (message: string) => new SealedError('receipt.invalid', `statements: ${message}`)

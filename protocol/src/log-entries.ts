@@ -7,7 +7,7 @@ import { SealedError } from './errors.ts'
 import { parseCanonical } from './json.ts'
 import { leafHash, merkleRoot } from './merkle.ts'
 import { check, integer, text } from './schema.ts'
-import { type SessionLeaf, sessionLeafSchema } from './statement.ts'
+import { type EpochLeaf, laterLeafSchema, type SessionLeaf } from './statement.ts'
 
 const logEntrySchema = v.strictObject({
   index: integer(),
@@ -28,18 +28,16 @@ export interface HeldLog {
 export const parseLogEntry = (line: string): LogEntry =>
   check(logEntrySchema, parseCanonical(line), 'log entry', 'schema.invalid')
 
-/** The leaves that are sessions'; throws `receipt.invalid` for one that is none and not the first of its log. */
-export const sessionLeavesOf = (entries: readonly LogEntry[]): SessionLeaf[] =>
+/** The leaves after the first of each log; throws `receipt.invalid` for one that is neither session nor epoch. */
+export const laterLeavesOf = (entries: readonly LogEntry[]): (SessionLeaf | EpochLeaf)[] =>
   entries
     .filter(({ index }) => index > 0)
     .map(({ index, leaf, origin }) =>
-      check(
-        sessionLeafSchema,
-        parseCanonical(leaf),
-        `leaf ${index} of ${origin}`,
-        'receipt.invalid',
-      ),
+      check(laterLeafSchema, parseCanonical(leaf), `leaf ${index} of ${origin}`, 'receipt.invalid'),
     )
+
+export const sessionLeavesOf = (leaves: readonly (SessionLeaf | EpochLeaf)[]): SessionLeaf[] =>
+  leaves.filter((leaf) => leaf.kind === 'session')
 
 /** Throws `log.damaged` where a leaf is missing or the leaves are not those of a checkpoint of their log. */
 export async function holdEntries(

@@ -69,14 +69,14 @@ export const statementSchema = v.variant('type', [
   statement('seal.enforced', {
     ...sealed,
     egress_open_ms: integer(),
-    /** Policy `epoch`: the epoch that begins with this seal. */
+    /** Policies `epoch` and `permanent`: the epoch that begins with this seal. */
     epoch: v.exactOptional(hex(16)),
     policy: v.picklist(['request', 'epoch', 'permanent']),
   }),
   statement('seal.joined', {
     ...sealed,
     epoch: hex(16),
-    policy: v.literal('epoch'),
+    policy: v.picklist(['epoch', 'permanent']),
     /** When the reading was taken. */
     read_mono_us: decimal,
   }),
@@ -122,6 +122,19 @@ export const statementSchema = v.variant('type', [
     output_bytes: integer(),
     reason: v.picklist(ABORT_REASONS),
   }),
+  statement('epoch.begun', {
+    ...sealReading,
+    generation: integer(),
+    image: digest,
+    policy: v.picklist(['epoch', 'permanent']),
+    replica: integer(0, 255),
+  }),
+  statement('epoch.ended', {
+    /** What became of the replica: its seal was let go, or it was destroyed under it. */
+    how: v.picklist(['released', 'destroyed']),
+    /** Why it was destroyed, where that was not the plan. */
+    reason: v.exactOptional(v.picklist(ABORT_REASONS)),
+  }),
 ])
 export type Statement = v.InferOutput<typeof statementSchema>
 export type StatementType = Statement['type']
@@ -135,6 +148,13 @@ const sessionLeaf = v.strictObject({
   kind: v.literal('session'),
   session: hex(16),
   statements: v.pipe(v.array(statementSchema), v.minLength(2), v.maxLength(32)),
+  version: v.literal(1),
+})
+/** One sealed epoch of a replica, written when it has ended, after all its sessions. */
+const epochLeaf = v.strictObject({
+  epoch: hex(16),
+  kind: v.literal('epoch'),
+  statements: v.pipe(v.array(statementSchema), v.minLength(2), v.maxLength(3)),
   version: v.literal(1),
 })
 /** How far a restored backup had counted, and how far the TPM: what lies between is in no log of this machine. */
@@ -151,10 +171,13 @@ const bootLeaf = v.strictObject({
   started_ms: integer(),
   version: v.literal(1),
 })
-export const leafSchema = v.variant('kind', [sessionLeaf, bootLeaf])
+export const leafSchema = v.variant('kind', [sessionLeaf, epochLeaf, bootLeaf])
 export type Leaf = v.InferOutput<typeof leafSchema>
 export type SessionLeaf = v.InferOutput<typeof sessionLeaf>
+export type EpochLeaf = v.InferOutput<typeof epochLeaf>
 export const sessionLeafSchema = sessionLeaf
+/** Of any leaf but the first of a log. */
+export const laterLeafSchema = v.variant('kind', [sessionLeaf, epochLeaf])
 export type BootLeaf = v.InferOutput<typeof bootLeaf>
 
 /** Parses a boot leaf's canonical bytes; throws `json.*` or `receipt.invalid`. */

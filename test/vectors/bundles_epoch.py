@@ -12,6 +12,12 @@ def epochs(j):
     began, joined = (Session(boot, f"{each} an epoch", epoch=each) for each in ("began", "joined"))
     for session, name in ((began, "began"), (joined, "joined")):
         j.verified(f"a session that {name} an epoch", accepts, boot=boot, session=session)
+    alone = {**j.boot.configuration, "workloads": [{**WORKLOAD, "seal_policy": "permanent"}]}
+    for_one, permanent = Boot("permanent", configuration=alone), put("policy", "seal_policies", value=["permanent"])
+    theirs = Session(for_one, "under a permanent seal", epoch="joined", policy="permanent")
+    j.verified("a session under a permanent seal", permanent, boot=for_one, session=theirs)
+    two = edited(theirs.leaf, put("statements", 7, "tenants", value=2))
+    j.failed("a permanent seal shared", "one tenant", ["receipt.grammar"], permanent, boot=for_one, session=theirs, leaf=two, skipped=NO_STATEMENTS)
     left = Session(boot, "left an epoch", epoch="joined", abort=4)
     j.verified("a session that was aborted in an epoch", accepts, drop("output"), boot=boot, session=left, skipped=["receipt.output"])
     of = ["document.configuration", "receipt.configuration"]
@@ -35,6 +41,7 @@ def epochs(j):
     form("released by one of many", "an epoch is kept", joined, put("statements", 7, value={
         "type": "seal.released", "sealed_us": "81234", **{name: joined.statements[7][name] for name in ("seq", "mono_us", "utc_ms")},
     }))
+    form("permanent, with two tenants", "one tenant", joined, say(1, "policy", value="permanent"))
     form("begun without a name", "policy and epoch", began, drop("statements", 1, "epoch"))
     form("begun under another policy", "policy and epoch", began, say(1, "policy", value="request"))
     form("read after it was stated", "the reading comes first", joined, say(1, "read_mono_us", value="5000001001"))

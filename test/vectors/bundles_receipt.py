@@ -258,7 +258,6 @@ def _session(j):
     bad("of another workload", "workload", [*of, "receipt.request"], say("request.received", "workload", value="other"))
     bad("of a workload that was not measured", "workload", of, say("request.received", "workload_digest", value=hexes("x")))
     bad("in another image", "image", of, say("seal.enforced", "image", value=hexes("x")))
-    bad("under another seal", "seal policy", of, say("seal.enforced", "policy", value="permanent"))
     bad("whose seal let a probe through", "probe", of, say("seal.enforced", "probes", "reached", value=1))
     bad("whose ruleset changed", "ruleset", of, say("seal.checked", "ruleset_digest", value=hexes("x")))
     of = ["receipt.metering"]

@@ -6,14 +6,16 @@ from make import Vectors, drop, put
 from verifier.edits import edited
 from verifier.encodings import base64url, canonical, salted, sha256, unbase64url
 from verifier.merkle import leaf_hash
-from world import Boot, Session
+from world import Boot, Session, epoch_leaf
 
 BOOT = Boot()
 WHOLE = Session(BOOT).statements
 READ = Session(BOOT, "reading", operation="read").statements
 ABORT = Session(BOOT, "gone", abort=3).statements[-1]
 JOINED = Session(BOOT, "joined", epoch="joined").statements
-ONE_OF_EACH = {each["type"]: each for each in [*WHOLE, READ[1], ABORT, JOINED[1], JOINED[7]]}
+EPOCH_LEAF = epoch_leaf()
+BEGUN, HELD, ENDED = EPOCH_LEAF["statements"]
+ONE_OF_EACH = {each["type"]: each for each in [*WHOLE, READ[1], ABORT, JOINED[1], JOINED[7], BEGUN, ENDED]}
 
 
 def statement_vectors():
@@ -63,6 +65,7 @@ def statement_vectors():
     also(enforced, "an epoch of 15 bytes", "width", put("epoch", value="00" * 15))
     also(enforced, "no tenant", "its own caller is one", put("tenants", value=0))
     also("seal.joined", "under another policy", "an epoch alone is joined", put("policy", value="request"))
+    also("seal.joined", "of a permanent seal", None, put("policy", value="permanent"))
     also("seal.joined", "with a time of open egress", "no such member", put("egress_open_ms", value=0))
     also("seal.joined", "no tenant", "its own caller is one", put("tenants", value=0))
     also("seal.kept", "no tenant", "its own caller is one", put("tenants", value=0))
@@ -95,6 +98,13 @@ def statement_vectors():
     ):
         also("session.aborted", reason, None, put("reason", value=reason))
     also("session.aborted", "another reason", "no such word", put("reason", value="bored"))
+    also("epoch.begun", "of a permanent seal", None, put("policy", value="permanent"))
+    also("epoch.begun", "for one request", "that is no epoch", put("policy", value="request"))
+    also("epoch.begun", "replica 256", "255 at most", put("replica", value=256))
+    also("epoch.ended", "a form only: destroyed", None, put("how", value="destroyed"))
+    also("epoch.ended", "a form only: for a reason", None, put("reason", value="replica.lost"))
+    also("epoch.ended", "in a third way", "no such word", put("how", value="forgotten"))
+    also("epoch.ended", "for another reason", "no such word", put("reason", value="bored"))
     also("seal.released", "as another type", "members of another type", put("type", value="response.released"))
     also("seal.released", "an unknown type", "no such type", put("type", value="seal.opened"))
     return v
@@ -103,7 +113,7 @@ def statement_vectors():
 KINDS = {
     "r": WHOLE[0], "e": WHOLE[1], "k": WHOLE[2], "o": WHOLE[3], "a": WHOLE[4], "c": WHOLE[5], "w": WHOLE[6],
     "u": WHOLE[7], "d": WHOLE[8], "g": READ[1], "x": ABORT,
-    "j": {**JOINED[1], "read_mono_us": "0"}, "p": JOINED[7],
+    "j": {**JOINED[1], "read_mono_us": "0"}, "p": JOINED[7], "b": BEGUN, "f": ENDED,
 }
 KINDS = {letter: {**each, "utc_ms": WHOLE[0]["utc_ms"]} for letter, each in KINDS.items()}
 
@@ -123,7 +133,7 @@ def grammar_vectors():
             tried.add(order)
         for each in KINDS:
             tried.add(good[:i] + each + good[i + 1 :])
-    tried |= {"rx", "rd", "r", "g", "rgx", "rgud", "rgdd", "rged", "x", "d", "ekoacwud", "rekoacwudrekoacwud", "rekoacwuxd", "rekxx", "rexd", "grd", "rggd"}
+    tried |= {"rx", "rd", "r", "g", "rgx", "rgud", "rgdd", "rged", "x", "d", "ekoacwud", "rekoacwudrekoacwud", "rekoacwuxd", "rekxx", "rexd", "grd", "rggd", "bf", "bcf"}
     # The grammar as SPEC.md writes it.
     whole = "{}(x|k(x|o*(x|a(x|c(x|w(x|{}d))))))"
     session = re.compile(f"r({whole.format('e', 'u')}|{whole.format('j', 'p')}|gd)")
@@ -147,7 +157,7 @@ def leaf_vectors():
     }
     v = Vectors(
         "leaf", "Leaf", "Leaves: one of `base` with edits. `expect` is the leaf hash of its canonical bytes.",
-        base={"session": session, "read": read, "boot": began},
+        base={"session": session, "read": read, "epoch": EPOCH_LEAF, "boot": began},
     )
 
     def good(name, of, *edits):
@@ -155,6 +165,8 @@ def leaf_vectors():
 
     good("a session", "session")
     good("a reading", "read")
+    good("an epoch", "epoch")
+    good("a form only: an epoch of a session's statements", "epoch", put("statements", value=WHOLE[:2]))
     good("a boot after another", "boot")
     good("a first boot", "boot", drop("previous"))
     good("a boot from a restored backup", "boot", put("gap", value={"counter_database": "41", "counter_tpm": "57"}))
@@ -166,7 +178,14 @@ def leaf_vectors():
         ("a session of one statement", "two at least", "session", put("statements", value=WHOLE[:1])),
         ("a session of 33 statements", "32 at most", "session", put("statements", value=[WHOLE[3]] * 33)),
         ("a session with a key set", "no such member", "session", put("key_set", value=BOOT.k.hex())),
-        ("a third kind", "no such kind", "session", put("kind", value="epoch")),
+        ("a fourth kind", "no such kind", "session", put("kind", value="seal")),
+        ("a session as an epoch", "members of another kind", "session", put("kind", value="epoch")),
+        ("an epoch without a name", "a member is missing", "epoch", drop("epoch")),
+        ("an epoch of 15 bytes", "width", "epoch", put("epoch", value="00" * 15)),
+        ("an epoch of version 2", "version", "epoch", put("version", value=2)),
+        ("an epoch of one statement", "two at least", "epoch", put("statements", value=[BEGUN])),
+        ("an epoch of four statements", "three at most", "epoch", put("statements", value=[BEGUN, HELD, HELD, ENDED])),
+        ("an epoch with a session", "no such member", "epoch", put("session", value=hexes("x")[:32])),
         ("no kind", "no such kind", "session", drop("kind")),
         ("a boot with statements", "no such member", "boot", put("statements", value=[])),
         ("a boot without its time", "a member is missing", "boot", drop("started_ms")),

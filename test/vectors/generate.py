@@ -14,6 +14,7 @@ import bundles  # noqa: E402
 import examples  # noqa: E402
 import formats_audit  # noqa: E402
 import formats_ear  # noqa: E402
+import formats_epochs  # noqa: E402
 import formats_evidence  # noqa: E402
 import formats_log  # noqa: E402
 import formats_session  # noqa: E402
@@ -21,7 +22,7 @@ import formats_stream  # noqa: E402
 import formats_text  # noqa: E402
 import formats_wire  # noqa: E402
 
-MODULES = (formats_text, formats_stream, formats_wire, formats_session, formats_log, formats_audit, formats_ear, formats_evidence, bundles)
+MODULES = (formats_text, formats_stream, formats_wire, formats_session, formats_epochs, formats_log, formats_audit, formats_ear, formats_evidence, bundles)
 OUT = HERE.parent.parent / "protocol" / "vectors"
 SPEC = OUT.parent / "SPEC.md"
 

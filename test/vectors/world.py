@@ -196,9 +196,9 @@ class Boot:
 class Session:
     """One session through the envelope door or the plain one, and what its client holds."""
 
-    def __init__(self, boot, label="session", door="envelope", operation="update", output=b'{"choices":[]}', abort=None, epoch=None):
+    def __init__(self, boot, label="session", door="envelope", operation="update", output=b'{"choices":[]}', abort=None, epoch=None, policy="epoch"):
         self.epoch = epoch
-        expect = {**HEADER["expect"], "key_set": boot.k.hex(), "seal_policy": "epoch" if epoch else "request"}
+        expect = {**HEADER["expect"], "key_set": boot.k.hex(), "seal_policy": policy if epoch else "request"}
         header = {**HEADER, "expect": expect, "nonce": base64url(some("nonce " + label, 32))}
         body = b"" if operation == "read" else b'{"messages":[]}'
         self.door, self.output, self.input = door, output, body
@@ -243,8 +243,9 @@ class Session:
             {"type": "response.released", "to": "gateway"},
         ]
         if epoch:
-            whole[1] = {**whole[1], "epoch": EPOCH, "policy": "epoch", "sessions_overlapping": 2, "tenants": 2}
-            whole[7] = {"type": "seal.kept", "epoch": EPOCH, "sealed_us": "81234", "sessions_overlapping": 3, "tenants": 2}
+            tenants = 1 if policy == "permanent" else 2
+            whole[1] = {**whole[1], "epoch": EPOCH, "policy": policy, "sessions_overlapping": 2, "tenants": tenants}
+            whole[7] = {"type": "seal.kept", "epoch": EPOCH, "sealed_us": "81234", "sessions_overlapping": 3, "tenants": tenants}
         if epoch == "joined":
             del whole[1]["egress_open_ms"]
             whole[1] |= {"type": "seal.joined", "read_mono_us": "4999999000"}
@@ -264,6 +265,22 @@ class Session:
         self.leaf = {
             "kind": "session", "session": some("id " + label, 16).hex(), "statements": self.statements, "version": 1,
         }
+
+
+def epoch_leaf(**change):
+    """The leaf of an epoch that its sessions stand in with room to spare."""
+    seal = {"dropped_packets": 0, "rejected_packets": 3, "ruleset_digest": hexes("ruleset")}
+    replica = {"generation": 1, "image": WORKLOAD["image"], "policy": "epoch", "replica": 0}
+    whole = [
+        ({"type": "epoch.begun", **seal, **replica}, 500),
+        ({"type": "seal.checked", **seal}, 20000),
+        ({"type": "epoch.ended", "how": "released"}, 20001),
+    ]
+    statements = [
+        {**each, "seq": i, "utc_ms": NOW_MS - 10000 + after // 1000, "mono_us": str(5000000000 + after)}
+        for i, (each, after) in enumerate(whole)
+    ]
+    return {"epoch": EPOCH, "kind": "epoch", "statements": statements, "version": 1, **change}
 
 
 def policy(**change):

@@ -13,6 +13,7 @@ import {
   quoteBinding,
   SealedError,
   SessionFailure,
+  type Statement,
   sha256,
   signNote,
   toBase64url,
@@ -20,6 +21,7 @@ import {
 } from '@sealed/protocol'
 import type { LedgerKey } from '../keys/ledger-key.ts'
 import { type Steps, UNMEASURED } from '../steps.ts'
+import type { Draft } from '../store/stamp.ts'
 import type { Boot, Closing, Kept, Opening, RestoredStart, Stepped } from '../store/step.ts'
 import type { Store } from '../store/store.ts'
 import type { Tpm } from '../tpm/index.ts'
@@ -135,6 +137,15 @@ export class Ledger {
         this.#ends.push({ closing, durable, resolve, reject })
         void this.#work()
       })
+    })
+  }
+
+  /** Ends an epoch; resolves when its leaf is on disk. No receipt is made of it. */
+  end(epoch: string, statements: Statement[], drafts: Draft[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const closing: Closing = { session: epoch, statements, end: { kind: 'epoch', drafts } }
+      this.#ends.push({ closing, durable: resolve, resolve: () => {}, reject })
+      void this.#work()
     })
   }
 
@@ -323,6 +334,7 @@ export class Ledger {
     clearTimeout(this.#keeping)
     this.#keeping = setTimeout(() => void this.written().catch(() => {}), KEEP_MS)
     for (const { closing, resolve } of ended) {
+      if (closing.end.kind === 'epoch') continue
       const at = proofs.findIndex(({ session }) => session === closing.session)
       const reading = readings[closing.session]
       resolve({

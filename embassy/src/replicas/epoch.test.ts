@@ -5,7 +5,9 @@ import { Epoch } from './epoch.ts'
 
 const reading = { ruleset_digest: 'ab', dropped_packets: 0, rejected_packets: 0 }
 const drained = vi.fn()
-const epoch = (maxMs = 10_000) => new Epoch(async () => reading, maxMs, drained)
+const of = { generation: 2, image: 'cd', policy: 'epoch', replica: 1 }
+const epoch = (maxMs = 10_000) =>
+  new Epoch({ seal: async () => reading, of, maxMs, onDrain: drained })
 
 beforeEach(() => {
   drained.mockReset()

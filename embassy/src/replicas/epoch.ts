@@ -1,7 +1,7 @@
 // One sealed epoch of a replica: the sessions that share its seal, who was there with whom, and when it ends. Nobody
 // joins an epoch that is over its time or in doubt; its seal is let go when the last session has left.
-import { type AbortReason, randomBytes, toHex } from '@sealed/protocol'
-import { monoUs } from '../store/stamp.ts'
+import { type AbortReason, randomBytes, type Statement, toHex } from '@sealed/protocol'
+import { extend, monoUs } from '../store/stamp.ts'
 import type { Reading } from './replica.ts'
 
 /** How long an epoch without a session waits for another. */
@@ -18,10 +18,24 @@ interface Member {
   caller: string
 }
 
+export interface EpochOptions {
+  /** Closes the replica. */
+  seal: () => Promise<Reading>
+  /** What `epoch.begun` says of it. */
+  of: { generation: number; image: string; policy: string; replica: number }
+  maxMs: number
+  /** Called once, as soon as nobody is to join any more. */
+  onDrain: () => void
+}
+
 export class Epoch {
   readonly id = toHex(randomBytes(16))
   /** Settles when the replica is sealed for this epoch. */
   readonly sealed: Promise<Reading>
+  /** `epoch.begun`, stamped when it had; there once it was sealed. */
+  begun: Statement[] = []
+  /** Whether the ledger knows that it has begun. */
+  isOnDisk = false
   /** Why the replica is not to be used again, where that is so. */
   doubt: AbortReason | undefined
   readonly #members = new Map<string, Member>()
@@ -31,12 +45,14 @@ export class Epoch {
   #last: { reading: Reading; readUs: bigint } | undefined
   #draining = false
 
-  /** `seal` closes the replica; `onDrain` is called once, as soon as nobody is to join any more. */
-  constructor(seal: () => Promise<Reading>, maxMs: number, onDrain: () => void) {
+  constructor({ seal, of, maxMs, onDrain }: EpochOptions) {
     this.#onDrain = onDrain
     this.#over = setTimeout(() => this.drain(), maxMs)
     const askedUs = monoUs()
-    this.sealed = seal().then((reading) => this.wasRead(reading, askedUs))
+    this.sealed = seal().then((reading) => {
+      this.begun = extend([], [{ type: 'epoch.begun', ...of, ...reading }])
+      return this.wasRead(reading, askedUs)
+    })
   }
 
   get isDraining(): boolean {

@@ -6,7 +6,7 @@ import { clear } from '../activations/sweep.ts'
 import type { ReplicaLink, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
 import { type Steps, UNMEASURED } from '../steps.ts'
-import { monoUs } from '../store/stamp.ts'
+import { type Draft, monoUs } from '../store/stamp.ts'
 import { type Company, Epoch } from './epoch.ts'
 import { bear, clearPlace, emptyPlace, type Place, type PlaceDeps, probesOf } from './place.ts'
 import { Pool } from './pool.ts'
@@ -20,6 +20,8 @@ export interface FleetDeps extends PlaceDeps {
   /** Starts a new firewall process and retires whatever it finds changed. */
   recoverSeal: () => Promise<void>
   onLost: (replica: Replica, reason: AbortReason) => Promise<void>
+  /** Writes down that an epoch has ended, with what follows `epoch.begun`; resolves once that is on disk. */
+  onEpochEnd: (epoch: Epoch, drafts: Draft[]) => Promise<void>
   steps?: Steps
   log: (message: string, fields: Record<string, unknown>) => void
 }
@@ -93,7 +95,10 @@ export class Fleet {
       clear(replica.activations)
       return reading
     }
-    replica.epoch = new Epoch(seal, maxMs, () => this.#drain(replica))
+    const { image, seal_policy: policy } = this.workload.config
+    const { generation, index } = replica
+    const of = { generation, image, policy, replica: index }
+    replica.epoch = new Epoch({ seal, of, maxMs, onDrain: () => this.#drain(replica) })
     return replica.epoch
   }
 
@@ -151,22 +156,32 @@ export class Fleet {
 
   #left(replica: Replica, epoch: Epoch): void {
     if (!epoch.isDraining) this.pool.giveBack(replica)
-    else if (epoch.size === 0) this.#endEpoch(replica, epoch)
+    else if (epoch.size === 0) void this.#endEpoch(replica, epoch)
   }
 
   /** Nobody joins this replica's epoch any more: it ends with those that are in it. */
   #drain(replica: Replica): void {
     const epoch = replica.epoch!
     this.pool.withdraw(replica)
-    if (epoch.size === 0) this.#endEpoch(replica, epoch)
+    if (epoch.size === 0) void this.#endEpoch(replica, epoch)
   }
 
-  #endEpoch(replica: Replica, { doubt }: Epoch): void {
+  /** The last session has left: the log says that the seal held until now, and only then it is let go. */
+  async #endEpoch(replica: Replica, epoch: Epoch): Promise<void> {
+    if (epoch.doubt) return this.retire(replica, epoch.doubt)
+    try {
+      const checked = await this.check(replica)
+      if (checked.ruleset_digest !== (await epoch.sealed).ruleset_digest)
+        throw new SealedError('seal.breached', 'the firewall’s ruleset changed during an epoch')
+      const ended: Draft = { type: 'epoch.ended', how: 'released' }
+      await this.#deps.onEpochEnd(epoch, [{ type: 'seal.checked', ...checked }, ended])
+    } catch (error) {
+      this.#deps.log('epoch broken', { replica: replica.index, error: (error as Error).message })
+      return this.retire(replica, isSealFailure(error) ? 'seal.failed' : 'seal.breached')
+    }
     replica.epoch = undefined
-    if (doubt) this.retire(replica, doubt)
-    else if (Date.now() - replica.probes.atMs > this.#deps.probeIntervalMs)
-      void this.#examine(replica)
-    else void this.#timedRelease(replica)
+    if (Date.now() - replica.probes.atMs > this.#deps.probeIntervalMs) await this.#examine(replica)
+    else await this.#timedRelease(replica)
   }
 
   /** Opens the workload's egress again and gives the replica to whoever waits. */
@@ -200,13 +215,18 @@ export class Fleet {
     if (!place || this.#stopped.signal.aborted) return
     place.replica = undefined
     this.pool.withdraw(replica)
-    replica.epoch?.stop()
+    const { epoch } = replica
+    epoch?.stop()
     this.#deps.log('replica retired', {
       replica: place.index,
       generation: place.generation,
       reason,
     })
-    place.replacing = this.#replace(place)
+    const gone = () => {
+      const ended: Draft = { type: 'epoch.ended', how: 'destroyed', reason }
+      if (epoch) void this.#deps.onEpochEnd(epoch, [ended])
+    }
+    place.replacing = this.#replace(place, gone)
   }
 
   /** Retires the replicas behind these links: their rules are not those that were loaded. */
@@ -239,7 +259,9 @@ export class Fleet {
     }
   }
 
-  async #replace(place: Place): Promise<void> {
+  /** `gone` is called once, when what stood in the place is destroyed. */
+  async #replace(place: Place, gone: () => void): Promise<void> {
+    let isGone = false
     for (
       let wait = FIRST_RETRY_MS;
       !this.#stopped.signal.aborted;
@@ -247,6 +269,8 @@ export class Fleet {
     ) {
       try {
         await clearPlace(place, this.#deps)
+        if (!isGone) gone()
+        isGone = true
         if (this.#stopped.signal.aborted) return
         place.generation += 1
         await this.#birth(place)

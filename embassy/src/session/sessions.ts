@@ -10,9 +10,11 @@ import {
   type Revealed,
   SealedError,
   SessionFailure,
+  type Statement,
   toBase64url,
 } from '@sealed/protocol'
 import { clear } from '../activations/sweep.ts'
+import { insist } from '../ledger/insist.ts'
 import type { ClosedSession, Ledger } from '../ledger/ledger.ts'
 import type { Fleet } from '../replicas/fleet.ts'
 import type { FreeDisk } from '../store/free-disk.ts'
@@ -41,8 +43,6 @@ export interface SessionsDeps extends AdmissionDeps {
   document: () => string
   log: (message: string, fields: Record<string, unknown>) => void
 }
-
-const WRITE_AGAIN_MS = 500
 
 export class Sessions {
   readonly #deps: SessionsDeps
@@ -175,29 +175,25 @@ export class Sessions {
     await Promise.all(held.map((session) => this.#end(session, reason)))
   }
 
-  /** Closes what an earlier life of the embassy left open. */
+  /** Closes what an earlier life of the embassy left open: sessions, then the epochs that they were in. */
   async recover(): Promise<number> {
-    const left = await this.#deps.store.run('openSessions', undefined)
-    for (const { id, statements } of left) {
+    const { ledger, log, store } = this.#deps
+    const left = await store.run('openSessions', undefined)
+    const [epochs, sessions] = [left.filter(isEpoch), left.filter((one) => !isEpoch(one))]
+    const reason = 'embassy.restarted'
+    for (const { id, statements } of sessions) {
       const last = statements.at(-1)?.type
       if (last === 'request.received') {
-        this.#deps.ledger.drop(id)
+        ledger.drop(id)
         continue
       }
-      const abort: Draft = {
-        type: 'session.aborted',
-        at: 'revealed',
-        output_bytes: 0,
-        reason: 'embassy.restarted',
-      }
-      await this.#deps.ledger.close({
-        session: id,
-        statements,
-        end: { kind: 'abort', abort },
-      })
-      this.#deps.log('session closed after restart', { session: id })
+      const abort: Draft = { type: 'session.aborted', at: 'revealed', output_bytes: 0, reason }
+      await ledger.close({ session: id, statements, end: { kind: 'abort', abort } })
+      log('session closed after restart', { session: id })
     }
-    return left.length
+    for (const { id, statements } of epochs)
+      await ledger.end(id, statements, [{ type: 'epoch.ended', how: 'destroyed', reason }])
+    return sessions.length
   }
 
   async #enforce(session: Session, fleet: Fleet): Promise<void> {
@@ -214,7 +210,15 @@ export class Sessions {
     this.#deps.ledger.ensureAble()
     const { id, nonce, statements } = session
     const once = nonce !== undefined && session.door.kind === 'envelope' ? { nonce } : {}
-    await this.#deps.ledger.open({ id, ...once, statements, document: this.#deps.document() })
+    const epoch = session.replica?.epoch
+    await this.#deps.ledger.open({
+      id,
+      ...once,
+      statements,
+      document: this.#deps.document(),
+      ...(epoch && !epoch.isOnDisk && { epoch: { id: epoch.id, statements: epoch.begun } }),
+    })
+    if (epoch) epoch.isOnDisk = true
     if (statements[1]?.type === 'seal.enforced') session.replica!.egressOpenMs = 0
   }
 
@@ -305,21 +309,10 @@ export class Sessions {
         session: session.id,
         error: (error as Error).message,
       })
-      this.#writeLater(closing)
+      // The opening is durable, and so must its end be.
+      void insist(this.#deps.ledger, () => this.#deps.ledger.close(closing))
       return undefined
     }
-  }
-
-  /** The opening is durable, and so must its end be: tried again until it is; the next start does it otherwise. */
-  #writeLater(closing: Closing): void {
-    const write = async () => {
-      if (!this.#deps.ledger.able) return this.#writeLater(closing)
-      await this.#deps.ledger.close(closing).catch((error: unknown) => {
-        const closed = error instanceof SealedError && error.code === 'session.aborted'
-        if (!closed) this.#writeLater(closing)
-      })
-    }
-    setTimeout(() => void write(), WRITE_AGAIN_MS).unref()
   }
 
   /** `read`: no replica and no seal take part. */
@@ -378,6 +371,9 @@ export class Sessions {
     if (session.nonce !== undefined) this.#nonces.delete(session.nonce)
   }
 }
+
+const isEpoch = ({ statements }: { statements: Statement[] }): boolean =>
+  statements[0]?.type === 'epoch.begun'
 
 /** Whether a file of this session may still come, and would then be taken for that of the next one. */
 const isOwed = ({ end }: Closing, { workload }: Fleet, status: number): boolean =>

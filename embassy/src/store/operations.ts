@@ -6,10 +6,8 @@ import {
   checkpointBody,
   type Leaf,
   SealedError,
-  type SessionLeaf,
   type Statement,
 } from '@sealed/protocol'
-import { contentDigest } from '../digests.ts'
 import { append, inclusionPath, root } from '../ledger/tree.ts'
 import {
   type Anchors,
@@ -21,26 +19,18 @@ import {
 } from './anchors.ts'
 import { checkAddition } from './check-addition.ts'
 import { checkLast, checkPages, unproven } from './check-last.ts'
+import { close } from './closing-rows.ts'
 import { ensureIntact, type LogEnd } from './log-rows.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
-import {
-  checkRegistry,
-  cover,
-  digestOf,
-  egressOpenMs,
-  read,
-  registryVersion,
-  SignatureCache,
-  stateOf,
-  update,
-  write,
-} from './registry-rows.ts'
+import { checkRegistry, cover, digestOf, SignatureCache, stateOf } from './registry-rows.ts'
 import { type Connection, getMeta, nodesOf, Statements, setMeta } from './rows.ts'
-import { type Draft, extend } from './stamp.ts'
 import type { Boot, Closing, Kept, Opening, Proof, RestoredStart, Step, Stepped } from './step.ts'
 import { UsageRows } from './usage-rows.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
+
+/** An open session or epoch, as it stands on disk. */
+type Begun = Pick<Opening, 'id' | 'statements'>
 
 export class Operations extends UsageRows {
   readonly #db: Connection
@@ -137,7 +127,7 @@ export class Operations extends UsageRows {
     beginAnchors(this.#sql, counter, chain)
   }
 
-  /** Sessions that were open when the embassy stopped. */
+  /** Sessions, and epochs, that were open when the embassy stopped. */
   openSessions(): { id: string; statements: Statement[]; document: string }[] {
     const rows = this.#sql.all<{ id: string; statements: string; document: string }>(
       'SELECT * FROM sessions',
@@ -159,17 +149,16 @@ export class Operations extends UsageRows {
     if (this.#size() === 0) this.#begin(restored)
     const refused: Stepped['refused'] = {}
     const readings: Stepped['readings'] = {}
-    const attempt = (session: string, act: () => void): boolean => {
+    const attempt = (session: string, act: () => void): void => {
       try {
         this.isolated(act)
-        return true
       } catch (error) {
         if (!(error instanceof SealedError)) throw error
         refused[session] = { code: error.code, message: error.message }
-        return false
       }
     }
-    const opened = openings.filter((opening) => attempt(opening.id, () => this.#open(opening)))
+    const opened: Begun[] = []
+    for (const opening of openings) attempt(opening.id, () => opened.push(...this.#open(opening)))
     for (const closing of closings)
       attempt(closing.session, () => {
         const reading = this.#close(closing, boot.origin)
@@ -181,8 +170,8 @@ export class Operations extends UsageRows {
     return { link, ...(made && { checkpoint: made }), refused, readings }
   }
 
-  /** Throws `envelope.replayed`, and `request.invalid` for an id that was used before. */
-  #open({ id, nonce, statements, document }: Opening): void {
+  /** What has begun with it. Throws `envelope.replayed`, and `request.invalid` for an id that was used before. */
+  #open({ id, nonce, statements, document, epoch }: Opening): Begun[] {
     const taken = [
       'SELECT 1 FROM sessions WHERE id = ?',
       'SELECT 1 FROM receipts WHERE session = ?',
@@ -199,11 +188,14 @@ export class Operations extends UsageRows {
         )
       this.#sql.run('INSERT INTO nonces (nonce, seen_ms) VALUES (?, ?)', nonce, Date.now())
     }
-    this.#sql.run(
-      'INSERT INTO sessions (id, statements, document) VALUES (?, ?, ?)',
-      id,
-      canonicalize(statements),
-      document,
+    return [{ id, statements }, ...(epoch ? [epoch] : [])].filter(
+      ({ id, statements }) =>
+        this.#sql.run(
+          'INSERT OR IGNORE INTO sessions (id, statements, document) VALUES (?, ?, ?)',
+          id,
+          canonicalize(statements),
+          document,
+        ).changes === 1,
     )
   }
 
@@ -267,65 +259,12 @@ export class Operations extends UsageRows {
     )
   }
 
-  /** Writes the leaf of one session, once: a session that is not open is refused. */
-  #close({ session, statements, end }: Closing, origin: string): string | undefined {
-    const open = this.#sql.get<{ document: string }>(
-      'SELECT document FROM sessions WHERE id = ?',
-      session,
-    )
-    if (!open)
-      throw new SealedError('session.aborted', 'this session is not open: it was closed before')
-    const { drafts, reading } = this.#drafts(session, end, origin)
-    const unmetered = end.kind === 'commit' && !end.observation
-    cover(this.#sql, {
-      sessions: end.kind === 'read' ? 0 : 1,
-      sessions_unmetered: unmetered || end.kind === 'abort' ? 1 : 0,
-      output_bytes_unmetered: unmetered ? end.outputBytes : 0,
-      egress_open_ms: egressOpenMs(statements),
-    })
-    const leaf: SessionLeaf = {
-      kind: 'session',
-      session,
-      statements: extend(statements, drafts),
-      version: 1,
-    }
+  /** Writes the leaf of one session or epoch, once: what is not open is refused. */
+  #close(closing: Closing, origin: string): string | undefined {
+    const { leaf, document, reading } = close(this.#sql, this.#cache, closing, origin)
     this.#now(leaf.statements.at(-1)!.utc_ms)
-    this.#append(leaf, { session, document: open.document })
-    this.#sql.run('DELETE FROM sessions WHERE id = ?', session)
+    this.#append(leaf, { id: closing.session, document })
     return reading
-  }
-
-  #drafts(
-    session: string,
-    end: Closing['end'],
-    origin: string,
-  ): { drafts: Draft[]; reading?: string } {
-    if (end.kind === 'abort') return { drafts: [end.abort] }
-    if (end.kind === 'commit') return { drafts: [this.#apply(session, end), ...end.after] }
-    const reading = canonicalize(read(this.#sql, end.authority, origin, end.after))
-    const content = hash('sha256', reading, 'buffer')
-    const statement: Draft = {
-      type: 'registry.read',
-      authority: end.authority,
-      reading_digest: contentDigest(end.salt, content),
-      registry_version: registryVersion(this.#sql),
-    }
-    return { drafts: [statement, { type: 'response.released', to: 'gateway' }], reading }
-  }
-
-  #apply(session: string, end: Extract<Closing['end'], { kind: 'commit' }>): Draft {
-    let changes: string[] = []
-    if (end.observation && end.action.type === 'write')
-      write(this.#sql, end.capability!, end.action.polarity, end.observation)
-    else if (end.observation) changes = update(this.#sql, this.#cache, session, end.observation)
-    return {
-      type: 'registry.applied',
-      attribution: end.attribution,
-      changes,
-      metered: end.observation !== undefined,
-      operation: end.action.type,
-      registry_version: registryVersion(this.#sql),
-    }
   }
 
   #size(): number {
@@ -333,7 +272,7 @@ export class Operations extends UsageRows {
   }
 
   /** Leaves that are no session's need no receipt. */
-  #append(leaf: Leaf, of?: { session: string; document: string }): void {
+  #append(leaf: Leaf, of: { id?: string; document?: string | undefined } = {}): void {
     const index = this.#size()
     const text = canonicalize(leaf)
     append(nodesOf(this.#sql, this.#log), index, Buffer.from(text))
@@ -342,10 +281,10 @@ export class Operations extends UsageRows {
       this.#log,
       index,
       text,
-      of?.session ?? null,
-      of?.document ?? null,
+      of.id ?? null,
+      of.document ?? null,
       Date.now(),
-      of ? 0 : 1,
+      of.document === undefined ? 1 : 0,
     )
     this.#sql.run('UPDATE logs SET size = ? WHERE id = ?', index + 1, this.#log)
   }

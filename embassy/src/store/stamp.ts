@@ -11,8 +11,14 @@ export const monoUs = (): bigint => process.hrtime.bigint() / 1000n
 export function extend(statements: readonly Statement[], drafts: readonly Draft[]): Statement[] {
   const out = [...statements]
   for (const draft of drafts) {
-    const before = out.at(-1)?.utc_ms ?? 0
-    const stamp = { mono_us: String(monoUs()), utc_ms: Math.max(Date.now(), before) }
+    const before = out.at(-1)
+    const mono = monoUs()
+    const last = BigInt(before?.mono_us ?? 0)
+    // The monotonic clock starts anew with the machine; what a reboot closes was begun under the old one.
+    const stamp = {
+      mono_us: String(mono > last ? mono : last),
+      utc_ms: Math.max(Date.now(), before?.utc_ms ?? 0),
+    }
     out.push({ ...draft, ...stamp, seq: out.length } as unknown as Statement)
   }
   return out

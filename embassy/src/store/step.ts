@@ -3,8 +3,9 @@ import type { Action, BootGap, Statement } from '@sealed/protocol'
 import type { Observation } from './registry-rows.ts'
 import type { Draft } from './stamp.ts'
 
-/** How a session ends, as the store needs to know it. */
+/** How a session or an epoch ends, as the store needs to know it. */
 export interface Closing {
+  /** Its id, or the epoch's. */
   session: string
   /** Statements made so far, numbered and stamped. */
   statements: Statement[]
@@ -22,6 +23,8 @@ export interface Closing {
       }
     | { kind: 'read'; authority: string; salt: Uint8Array; after?: number }
     | { kind: 'abort'; abort: Draft }
+    /** An epoch, with what follows `epoch.begun`. */
+    | { kind: 'epoch'; drafts: Draft[] }
   /** Whose use it is; absent where that is not known any more. */
   account?: { caller: string; inputBytes: number }
 }
@@ -49,6 +52,8 @@ export interface Opening {
   nonce?: string
   statements: Statement[]
   document: string
+  /** The epoch that it is the first of, or may be. */
+  epoch?: { id: string; statements: Statement[] }
 }
 
 /** Receipts of one checkpoint, and its note. */

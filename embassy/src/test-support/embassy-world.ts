@@ -5,14 +5,18 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   authorityId,
+  type EpochLeaf,
   type Revealed,
   randomBytes,
   type SealedError,
+  type SessionLeaf,
+  type Statement,
   type Workload,
 } from '@sealed/protocol'
 import { type LedgerKey, ledgerKey } from '../keys/ledger-key.ts'
 import { TransportKeys } from '../keys/transport-keys.ts'
 import { FileFlag } from '../ledger/flag.ts'
+import { insist } from '../ledger/insist.ts'
 import { Ledger, type LedgerDeps } from '../ledger/ledger.ts'
 import { Fleet } from '../replicas/fleet.ts'
 import { Sessions } from '../session/sessions.ts'
@@ -102,6 +106,11 @@ export class EmbassyWorld {
       for (const [id, address] of seen.revealed)
         if (address === workloadAddress4 && !leaves.some(({ session }) => session === id))
           seen.early.push(id)
+      // An epoch's leaf too is on disk before its seal is let go.
+      const [replica, generation] = workloadAddress4.split('-').map(Number)
+      for (const { id, statements } of this.openRows())
+        if (statements[0]!.type === 'epoch.begun' && statements[0].replica === replica)
+          if (statements[0].generation === generation) seen.early.push(id)
     }
     this.life = new Life(faults.effects)
     this.inline = new InlineStore(databaseOf(machine), faults.store)
@@ -165,6 +174,8 @@ export class EmbassyWorld {
       recoverSeal: async () => {},
       ready: async () => {},
       onLost: (replica, reason) => this.sessions.abortReplica(replica, reason),
+      onEpochEnd: ({ id, begun }, drafts) =>
+        insist(this.ledger, () => this.ledger.end(id, begun, drafts)),
       ...(watching.steps && { steps: watching.steps }),
       log: () => {},
     })
@@ -194,6 +205,18 @@ export class EmbassyWorld {
       document: () => DIGEST,
       log: () => {},
     })
+  }
+
+  /** Sessions and epochs that are open, as they stand on disk. */
+  openRows(): { id: string; statements: Statement[] }[] {
+    const rows = this.inline.rows<{ id: string; statements: string }>('SELECT * FROM sessions')
+    return rows.map(({ id, statements }) => ({ id, statements: JSON.parse(statements) }))
+  }
+
+  /** All leaves but the first, in their order. */
+  later(): (SessionLeaf | EpochLeaf)[] {
+    const rows = this.inline.rows<{ leaf: string }>('SELECT leaf FROM leaves ORDER BY log, idx')
+    return rows.map(({ leaf }) => JSON.parse(leaf)).filter(({ kind }) => kind !== 'boot')
   }
 
   /** Where the replica of this name or address puts its activations. */

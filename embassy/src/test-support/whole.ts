@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   canonicalBytes,
+  checkEpochs,
   checkGrammar,
   decodeReceipt,
   fromBase64url,
@@ -13,6 +14,7 @@ import {
   parseNote,
   replayMeters,
   type SessionLeaf,
+  sessionLeavesOf,
   toBase64url,
   toHex,
   utf8,
@@ -41,12 +43,18 @@ export async function checkSettled(world: EmbassyWorld): Promise<Whole> {
   return checkWhole(world)
 }
 
+/** Sessions that are open. An epoch may be on; its leaf comes when it has ended. */
+const sessionsOf = (world: EmbassyWorld) =>
+  world.openRows().filter(({ statements }) => statements[0]?.type !== 'epoch.begun')
+
 /** Nothing is open, and the last checkpoint is of everything. */
-function isIdle({ inline, machine }: EmbassyWorld): boolean {
-  const open = inline.rows('SELECT id FROM sessions UNION SELECT idx FROM leaves WHERE proven = 0')
+function isIdle(world: EmbassyWorld): boolean {
+  const { inline, machine } = world
+  const late = inline.rows('SELECT idx FROM leaves WHERE proven = 0')
   const [log] = inline.rows<{ note: string; size: number }>('SELECT note, size FROM logs')
   const { counter, size } = parseCheckpointBody(parseNote(log!.note).body)
-  return open.length === 0 && size === log!.size && counter === machine.tpm.value
+  const isStill = sessionsOf(world).length === 0 && late.length === 0
+  return isStill && size === log!.size && counter === machine.tpm.value
 }
 
 interface Row {
@@ -81,10 +89,13 @@ export async function checkWhole(world: EmbassyWorld): Promise<Whole> {
   expect(toHex(head.root)).toBe(toHex(await merkleRoot(hashes)))
   expect(head.counter).toBe(counter)
 
-  const ended = rows.flatMap(({ session }) => session ?? [])
+  const later = world.later()
+  const begun = world.openRows().map(({ id }) => id)
+  const leaves = sessionLeavesOf(later)
+  const ended = leaves.map(({ session }) => session)
   expect(new Set(ended).size).toBe(ended.length)
   for (const id of seen.revealed.keys()) expect(ended).toContain(id)
-  expect(inline.rows('SELECT id FROM sessions')).toEqual([])
+  expect(sessionsOf(world)).toEqual([])
   expect(rows.filter(({ proven }) => proven === 0)).toEqual([])
 
   const kept = await Promise.all(
@@ -104,8 +115,8 @@ export async function checkWhole(world: EmbassyWorld): Promise<Whole> {
     expect(await verifyInclusion(root, hashes[index]!, index, size, proof)).toBe(true)
   }
 
-  const leaves = rows.slice(1).map(({ leaf }) => JSON.parse(leaf) as SessionLeaf)
   for (const { statements } of leaves) checkGrammar(statements)
+  expect(begun).toEqual(expect.arrayContaining(checkEpochs(later).open))
   const applied = await checkMeters(world, leaves)
   for (const [session] of seen.receipts) expect(applied).toContain(session)
   expect([seen.early, seen.twice, world.fatal]).toEqual([[], [], []])

@@ -1,7 +1,8 @@
 // What is written into the log, and read out of it: leaves, exported lines, readings of meters.
 import { type Bytes, equal, fromUtf8 } from '../bytes.ts'
+import { checkEpochs } from '../epochs.ts'
 import { canonicalBytes, canonicalize } from '../json.ts'
-import { parseLogEntry, sessionLeavesOf } from '../log-entries.ts'
+import { laterLeavesOf, parseLogEntry } from '../log-entries.ts'
 import { parseReading } from '../reading.ts'
 import { parseBootLeaf } from '../statement.ts'
 import type { Target } from './run.ts'
@@ -21,6 +22,35 @@ const bootLeaf = {
   version: 1,
 }
 const entry = { index: 3, leaf: canonicalize(receipt.leaf), origin: 'sealed/0123456789abcdef' }
+const epochLeaf = {
+  epoch: 'ab'.repeat(16),
+  kind: 'epoch',
+  statements: [
+    {
+      dropped_packets: 0,
+      generation: 0,
+      image: 'cd'.repeat(32),
+      mono_us: '1',
+      policy: 'epoch',
+      rejected_packets: 0,
+      replica: 0,
+      ruleset_digest: 'ef'.repeat(32),
+      seq: 0,
+      type: 'epoch.begun',
+      utc_ms: 1,
+    },
+    {
+      how: 'destroyed',
+      mono_us: '2',
+      reason: 'replica.lost',
+      seq: 1,
+      type: 'epoch.ended',
+      utc_ms: 2,
+    },
+  ],
+  version: 1,
+}
+const epochEntry = { ...entry, leaf: canonicalize(epochLeaf) }
 const OWN = `${'ab'.repeat(16)}/b`
 const reading = {
   authority: 'ab'.repeat(16),
@@ -55,11 +85,11 @@ export const leafTargets: Target[] = [
   },
   {
     name: 'exported line',
-    samples: [canonicalBytes(entry)],
+    samples: [canonicalBytes(entry), canonicalBytes(epochEntry)],
     ...json,
     accepts: (input) => {
       const parsed = parseLogEntry(fromUtf8(input))
-      sessionLeavesOf([parsed])
+      checkEpochs(laterLeavesOf([parsed]))
       return comesBack(parsed, input)
     },
   },

@@ -1,16 +1,19 @@
-// Statements, grammar, leaves and readings, against the vectors that Python made.
+// Statements, grammar, leaves, epochs and readings, against the vectors that Python made.
+
+import epochs from '../../vectors/epochs.json' with { type: 'json' }
 import grammars from '../../vectors/grammar.json' with { type: 'json' }
 import leaves from '../../vectors/leaf.json' with { type: 'json' }
 import readings from '../../vectors/reading.json' with { type: 'json' }
 import replays from '../../vectors/replay.json' with { type: 'json' }
 import statements from '../../vectors/statement.json' with { type: 'json' }
 import { toHex } from '../bytes.ts'
+import { checkEpochs } from '../epochs.ts'
 import { checkGrammar } from '../grammar.ts'
 import { canonicalBytes } from '../json.ts'
 import { leafHash } from '../merkle.ts'
 import { type Opening, readingSchema, replayMeters } from '../reading.ts'
 import { check } from '../schema.ts'
-import { leafSchema, type SessionLeaf, statementSchema } from '../statement.ts'
+import { laterLeafSchema, leafSchema, type SessionLeaf, statementSchema } from '../statement.ts'
 import { type Edit, edited, runVectors } from './run.ts'
 
 type Edited = { edits: Edit[] }
@@ -32,6 +35,11 @@ runVectors<{ order: string }>(grammars, ({ order }) => {
 runVectors<Edited & { of: keyof typeof leaves.base }>(leaves, async ({ of, edits }) => {
   const leaf = check(leafSchema, edited<unknown>(leaves.base[of], edits), 'leaf')
   return { hash: toHex(await leafHash(canonicalBytes(leaf))) }
+})
+
+runVectors<Edited>(epochs, ({ edits }) => {
+  const { leaves } = edited<{ leaves: unknown[] }>(epochs.base, edits)
+  return checkEpochs(leaves.map((leaf) => check(laterLeafSchema, leaf, 'leaf')))
 })
 
 runVectors<Edited>(readings, ({ edits }) => {

@@ -191,7 +191,11 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     ['receipt.configuration'],
     (s) => {
       const loose = (all: Statement[]) => {
-        said(all, 'seal.enforced').policy = 'permanent'
+        const epoch = '00'.repeat(16)
+        Object.assign(said(all, 'seal.enforced'), { epoch, policy: 'permanent' })
+        const { sealed_us, ...let_go } = said(all, 'seal.released')
+        const kept = { ...let_go, epoch, sealed_us, sessions_overlapping: 0, tenants: 1 }
+        all[all.length - 2] = { ...kept, type: 'seal.kept' }
       }
       return s.lie({ statements: loose }, { seal_policies: ['request', 'permanent'] })
     },

@@ -9,6 +9,7 @@ from .shapes import (
 
 METERING = word("required", "optional")
 SEAL_POLICY = word("request", "epoch", "permanent")
+KEPT = word("epoch", "permanent")
 VERSION = word(1)
 
 expect = record(key_set=digest, metering=METERING, seal_policy=SEAL_POLICY, workload=digest)
@@ -68,7 +69,7 @@ statement = by(
         "seal.enforced": _statement(
             **found_sealed, **company, egress_open_ms=integer(), epoch=Maybe(ident), policy=SEAL_POLICY
         ),
-        "seal.joined": _statement(**found_sealed, **company, epoch=ident, policy=word("epoch"), read_mono_us=big),
+        "seal.joined": _statement(**found_sealed, **company, epoch=ident, policy=KEPT, read_mono_us=big),
         "input_key.revealed": _statement(to=word("relay", "workload")),
         "activations.observed": _statement(
             content_digest=digest, hidden=integer(1), layers=integer(1), model=digest, tokens=integer(1)
@@ -86,16 +87,22 @@ statement = by(
         "session.aborted": _statement(
             at=word("sealed", "revealed", "committed"), output_bytes=integer(), reason=REASONS
         ),
+        "epoch.begun": _statement(
+            **reading_of_seal, generation=integer(), image=digest, policy=KEPT, replica=integer(0, 255)
+        ),
+        "epoch.ended": _statement(how=word("released", "destroyed"), reason=Maybe(REASONS)),
     },
 )
 session_leaf = record(
     kind=word("session"), session=ident, statements=listing(statement, 2, 32), version=VERSION
 )
+epoch_leaf = record(epoch=ident, kind=word("epoch"), statements=listing(statement, 2, 3), version=VERSION)
 boot_leaf = record(
     gap=Maybe(record(counter_database=big, counter_tpm=big)), key_set=digest, kind=word("boot"), started_ms=integer(), version=VERSION,
     previous=Maybe(record(checkpoint_digest=digest, origin=text(128), root=digest, size=integer())),
 )
-leaf = by("kind", session=session_leaf, boot=boot_leaf)
+leaf = by("kind", session=session_leaf, epoch=epoch_leaf, boot=boot_leaf)
+later_leaf = by("kind", session=session_leaf, epoch=epoch_leaf)
 
 key_set = record(ledger_key=exactly(32), tls_spki_digest=Maybe(digest), version=VERSION)
 transport_key = record(

@@ -12,6 +12,7 @@ from .cosigned import cosigned_at, open_cosigned, parse_proof
 from .ear import ear_of
 from .edits import edited
 from .encodings import base64url, canonical, ensure, parse_canonical, salted, sha256, unbase64url, unhex
+from .epochs import check_epochs
 from .merkle import check_consistency, leaf_hash, root_from_path
 from .note import open_checkpoint
 from .session import check_grammar
@@ -188,6 +189,13 @@ def _replay(case, _):
     return {"changes": total, "opened": len(case["openings"]), "sums": sums}
 
 
+def _epochs(case, file):
+    leaves = edited(file["base"], *case["edits"])["leaves"]
+    for each in leaves:
+        forms.later_leaf(parse_canonical(canonical(each)))
+    return check_epochs(leaves)
+
+
 def _attribution(case, _):
     use = wire.attribute(case["observed"], case["signatures"])
     ensure(case.get("stated", use) == use, "another use")
@@ -264,7 +272,7 @@ RUNNERS = {
     "response": _response, "digest": _digest, "instructions": _instructions,
     "verdict": _verdict, "statement": _statement, "grammar": _grammar, "leaf": _leaf, "inclusion": _inclusion,
     "consistency": _consistency, "checkpoint": _checkpoint, "cosignature": _cosignature, "reading": _reading, "replay": _replay,
-    "attribution": _attribution, "key_set": _key_set, "transport_key": _transport_key,
+    "epochs": _epochs, "attribution": _attribution, "key_set": _key_set, "transport_key": _transport_key,
     "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
     "tile": _tile, "tile_path": lambda case, _: parse_path(case["path"]), "state": _state,

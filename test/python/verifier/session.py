@@ -1,4 +1,4 @@
-"""Grammar of a session, as one regular expression over the kinds of its statements (SPEC.md, "Grammar")."""
+"""Grammar of sessions and epochs, as regular expressions over the kinds of their statements (SPEC.md, "Grammar")."""
 import re
 
 from .encodings import ensure
@@ -7,8 +7,9 @@ LETTERS = {
     "request.received": "r", "seal.enforced": "e", "input_key.revealed": "k", "activations.observed": "o",
     "registry.applied": "a", "seal.checked": "c", "output.committed": "w", "seal.released": "u",
     "response.released": "d", "registry.read": "g", "session.aborted": "x",
-    "seal.joined": "j", "seal.kept": "p",
+    "seal.joined": "j", "seal.kept": "p", "epoch.begun": "b", "epoch.ended": "f",
 }
+EPOCH = re.compile(r"bc?f")
 SESSION = re.compile(r"r(?:gd|[ej](?:x|k(?:x|o*(?:x|a(?:x|c(?:x|w(?:x|[up]d)))))))")
 
 
@@ -16,15 +17,30 @@ def find(statements, kind):
     return next((each for each in statements if each["type"] == kind), None)
 
 
-def check_grammar(statements):
+def check_order(statements, grammar):
     word = "".join(LETTERS[each["type"]] for each in statements)
-    ensure(SESSION.fullmatch(word), "order of statements")
+    ensure(grammar.fullmatch(word), "order of statements")
     before = claimed = 0
     for i, each in enumerate(statements):
         ensure(each["seq"] == i, "numbering")
         ensure(int(each["mono_us"]) >= before, "time runs backwards")
         ensure(each["utc_ms"] >= claimed, "a time claimed before the one above")
         before, claimed = int(each["mono_us"]), each["utc_ms"]
+    return word
+
+
+def check_epoch_grammar(statements):
+    check_order(statements, EPOCH)
+    begun, ended, checked = statements[0], statements[-1], find(statements, "seal.checked")
+    permanent, destroyed = begun["policy"] == "permanent", ended["how"] == "destroyed"
+    ensure(destroyed == (checked is None), "checked before it is let go, and only then")
+    ensure(not checked or checked["ruleset_digest"] == begun["ruleset_digest"], "another ruleset")
+    ensure(destroyed or not permanent, "a permanent seal is never let go")
+    ensure(permanent and destroyed or ("reason" in ended) == destroyed, "why it was destroyed")
+
+
+def check_grammar(statements):
+    word = check_order(statements, SESSION)
     received = statements[0]
     sealed = received["door"] == "envelope"
     for member in ("header_digest", "expect", "transport_key"):
@@ -39,7 +55,9 @@ def check_grammar(statements):
 
 def check_seal(began, released, kept):
     epoch = began.get("epoch")
-    ensure((began["policy"] == "epoch") == (epoch is not None), "policy and epoch")
+    ensure((began["policy"] == "request") == (epoch is None), "policy and epoch")
+    if began["policy"] == "permanent":
+        ensure(began["tenants"] == (kept or began)["tenants"] == 1, "one tenant")
     ensure(int(began.get("read_mono_us", "0")) <= int(began["mono_us"]), "read after it was stated")
     ensure(not released or epoch is None, "an epoch is kept")
     if kept:

@@ -3,9 +3,12 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import {
+  checkEpochs,
+  type Epochs,
   fromUtf8,
   type HeldLog,
   holdEntries,
+  laterLeavesOf,
   parseCheckpointBody,
   parseLogEntry,
   parseNote,
@@ -35,15 +38,18 @@ export async function replayCommand(io: Io, flags: ReplayFlags): Promise<Exit> {
     ),
   )
   const logs = await holdEntries(entries, notes)
+  const leaves = laterLeavesOf(entries)
+  const epochs = checkEpochs(leaves)
   const replay = await replayMeters(
-    sessionLeavesOf(entries),
+    sessionLeavesOf(leaves),
     readings.flatMap(({ openings }) => openings),
   )
   const meters = compare(last, replay.sums)
   const equal = meters.every(({ meter, sum }) => meter === sum)
   const { changes, opened } = replay
-  if (flags.json) printJson(io, { equal, meters, changes, opened, logs })
-  else io.stdout.write(`${report(io, { equal, meters, changes, opened, logs }).join('\n')}\n`)
+  const found = { equal, meters, changes, opened, logs, epochs }
+  if (flags.json) printJson(io, found)
+  else io.stdout.write(`${report(io, found).join('\n')}\n`)
   if (!equal) return EXIT.failed
   return logs.every(({ held, size }) => held === size) ? EXIT.ok : EXIT.incomplete
 }
@@ -61,16 +67,24 @@ function compare({ meters }: Reading, sums: ReadonlyMap<string, number>): Row[] 
 
 function report(
   io: Io,
-  found: { equal: boolean; meters: Row[]; changes: number; opened: number; logs: HeldLog[] },
+  found: {
+    equal: boolean
+    meters: Row[]
+    changes: number
+    opened: number
+    logs: HeldLog[]
+    epochs: Epochs
+  },
 ): string[] {
   const paint = painter(io, 'stdout')
   const number = (millionths: number) => (millionths / 1_000_000).toFixed(6).padStart(14)
-  const { equal, meters, changes, opened, logs } = found
+  const { equal, meters, changes, opened, logs, epochs } = found
   return [
     ...logs.map(
       ({ held, origin, size }) =>
         `log          ${plainLine(origin)}, ${size} leaves; ${held === size ? 'all are those of a checkpoint given' : `${size - held} are covered by no checkpoint given (--checkpoint)`}`,
     ),
+    `epochs       ${epochs.ended} ended, each around its sessions; ${epochs.open.length} without an end in these leaves`,
     `changes      ${changes} in these leaves, ${opened} opened; the others are of other authorities`,
     ...meters.map(
       ({ capability, meter, sum }) =>
