@@ -294,10 +294,10 @@ export class Fleet {
     await this.#release(replica)
   }
 
-  /** At each interval: replicas that nobody uses at the moment. */
+  /** At each interval: replicas that nobody uses. One that waits under its seal for the next session is probed after its epoch. */
   async #probeIdle(): Promise<void> {
     for (const { replica } of this.#places)
-      if (replica && this.pool.take(replica)) await this.#examine(replica)
+      if (replica && !replica.epoch && this.pool.take(replica)) await this.#examine(replica)
   }
 
   /** Reads the whole ruleset back and repeats the probes, on a replica that is out of the pool, and gives it back. */

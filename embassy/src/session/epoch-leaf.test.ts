@@ -2,7 +2,8 @@
 // is gone, whatever else happens.
 // Mutants, each red here or in faults-epoch.test.ts: the seal let go before `onEpochEnd` or whatever it says, no `check` at
 // the end or its ruleset not compared, `gone` called before the replica is removed or never, `isOnDisk` set too early or
-// never asked, no `ensureLeft`, epochs not looked for by `recover` or before its sessions, `insist` that gives up.
+// never asked, no `ensureLeft`, epochs not looked for by `recover` or before its sessions, `insist` that gives up, a
+// probe of whatever nobody is in.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,9 +19,10 @@ let world: EmbassyWorld
 let replica: Replica
 
 /** An embassy whose sessions share replicas, the first of them in `replica`. */
-async function start(machine: EmbassyWorld['machine']): Promise<void> {
+async function start(machine: EmbassyWorld['machine'], probeIntervalMs?: number): Promise<void> {
   world = new EmbassyWorld(machine, undefined, 'required', {
     epoch: { max_ms: 60_000, sessions: 3 },
+    ...(probeIntervalMs !== undefined && { probeIntervalMs }),
   })
   const { enter } = world.fleet
   world.fleet.enter = (into, session) => {
@@ -101,6 +103,23 @@ test.each([
   epoch.drain()
   expect(endOf(await leafOf(epoch))).toMatchObject({ how: 'destroyed', reason: 'seal.breached' })
   expect(isSealed(of)).not.toBe(false)
+})
+
+test('a probe that is due leaves an epoch alone that waits for its next session', async () => {
+  await world.stop()
+  await start(world.machine, 1)
+  const epoch = await epochLeft()
+  const { link } = replica
+  const probed: string[] = []
+  const { seal } = world.seal
+  world.seal.seal = async (of) => {
+    probed.push(of.device)
+    return seal.call(world.seal, of)
+  }
+  // The other replica, which nobody is in, is probed each time.
+  await vi.waitUntil(() => probed.length > 5)
+  expect([probed.includes(link.device), world.seal.links.get(link.device)]).toEqual([false, true])
+  expect(replica.epoch).toBe(epoch)
 })
 
 test('the seal is not let go while the log does not take the end', async () => {

@@ -67,6 +67,12 @@ export const NO_FAULTS: Faults = {
   effects: Number.POSITIVE_INFINITY,
 }
 
+/** What differs from one world to the next. */
+interface Given extends Pick<LedgerDeps, 'onEnded' | 'steps'>, Pick<Workload, 'epoch'> {
+  policy?: Workload['seal_policy']
+  probeIntervalMs?: number
+}
+
 /** A safetensors file of one token in one layer. */
 export function activations(vector: number[]): Buffer {
   const data = Buffer.from(Float32Array.from(vector).buffer)
@@ -93,9 +99,9 @@ export class EmbassyWorld {
     machine: Machine,
     faults: Faults = NO_FAULTS,
     metering: 'required' | 'optional' = 'required',
-    given: Pick<LedgerDeps, 'onEnded' | 'steps'> & Pick<Workload, 'epoch'> = {},
+    given: Given = {},
   ) {
-    const { epoch, ...watching } = given
+    const { epoch, policy = epoch ? 'epoch' : 'request', probeIntervalMs, ...watching } = given
     this.machine = machine
     this.faults = faults
     this.seal.failAt = faults.seal
@@ -152,7 +158,7 @@ export class EmbassyWorld {
         pids: 4,
         port: 8000,
         prefix_cache: 'off',
-        seal_policy: epoch ? 'epoch' : 'request',
+        seal_policy: policy,
         version: 1,
       },
       digest: DIGEST,
@@ -170,7 +176,7 @@ export class EmbassyWorld {
         mkdirSync(this.directoryOf(name), { recursive: true })
         return this.directoryOf(name)
       },
-      probeIntervalMs: 1_000_000,
+      probeIntervalMs: probeIntervalMs ?? 1_000_000,
       recoverSeal: async () => {},
       ready: async () => {},
       onLost: (replica, reason) => this.sessions.abortReplica(replica, reason),
