@@ -1,9 +1,20 @@
 // Sessions that share a replica's sealed epoch, on a running instance: many at once through both doors, each with its own
 // receipt, meter and answer; one that ends badly harms no other; the seal holds while anybody is under it.
 // Mutant: `connections: 1` in workload-client.ts (nothing overlaps in the workload). Others: session/epochs.test.ts.
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { write } from '@sealed/client'
-import { fromBase64url, unspliceEvents, verifyReceipt } from '@sealed/protocol'
+import {
+  checkEpochs,
+  fromBase64url,
+  laterLeavesOf,
+  parseLogEntry,
+  unspliceEvents,
+  verifyReceipt,
+} from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createCli } from '../client/src/test-support/cli-double.ts'
 import { abortOf, CHAT, eventually, statementOf, statementsOf, World } from './support/instance.ts'
 import { Machine } from './support/machine.ts'
 
@@ -156,6 +167,31 @@ test('a replica that dies ends those that are in it and no others, and both serv
     return workloads[0]!.replicas_ready === 2 ? true : undefined
   })
   expect((await world.serving()).status).toBe(200)
+})
+
+test('each epoch is in the log, around its sessions', async () => {
+  const cli = await createCli()
+  try {
+    const socket = join(world.instance.paths.runtime, 'embassy', 'admin.sock')
+    const found = await eventually('the last epoch to end', async () => {
+      await cli.run(['log', 'export', '--out', 'leaves.jsonl', '--force', '--socket', socket])
+      const lines = (await readFile(cli.path('leaves.jsonl'), 'utf8')).trimEnd().split('\n')
+      const leaves = laterLeavesOf(lines.map(parseLogEntry))
+      const epochs = checkEpochs(leaves)
+      return epochs.open.length === 0 ? { epochs, leaves } : undefined
+    })
+    const named = new Set(found.leaves.flatMap((leaf) => (leaf.kind === 'epoch' ? leaf.epoch : [])))
+    expect(found.epochs.ended).toBe(named.size)
+    const ways = found.leaves.flatMap(({ kind, statements }) =>
+      kind === 'epoch' ? [statements.at(-1)] : [],
+    )
+    expect(ways).toContainEqual(expect.objectContaining({ how: 'released' }))
+    expect(ways).toContainEqual(
+      expect.objectContaining({ how: 'destroyed', reason: 'replica.lost' }),
+    )
+  } finally {
+    await cli.remove()
+  }
 })
 
 /** As many streams as there are places, none of which ends by itself. */

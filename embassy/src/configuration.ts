@@ -23,11 +23,6 @@ export async function loadWorkloads(deployment: Deployment): Promise<LoadedWorkl
       throw new SealedError('config.invalid', `workload file ${file} cannot be read`)
     })
     const config = parseWorkload(bytes)
-    if (config.seal_policy === 'permanent')
-      throw new SealedError(
-        'config.invalid',
-        `${file}: seal policy permanent is not offered by this version; use request or epoch`,
-      )
     if (config.activations === 'none' && deployment.metering === 'required')
       throw new SealedError(
         'config.invalid',

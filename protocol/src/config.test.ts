@@ -132,17 +132,21 @@ describe('workload.json', () => {
     for (const value of values) expect(() => workload({ [member]: value })).toThrow(invalid)
   })
 
-  it('has an epoch with that seal policy, and only with it', () => {
-    const epoch = { max_ms: 1_000, sessions: 2 }
-    const shared = { seal_policy: 'epoch', epoch }
+  it.each(['epoch', 'permanent'])('has an epoch with seal policy %s, and not without', (policy) => {
+    const epoch = { idle_ms: 50, max_ms: 1_000, sessions: 2 }
+    const shared = { seal_policy: policy, epoch }
     expect(workload(shared)).toMatchObject(shared)
     expect(() => workload({ epoch })).toThrow(invalid)
+    const { idle_ms: _, ...least } = epoch
+    expect(workload({ ...shared, epoch: least }).epoch!.idle_ms).toBe(1_000)
     for (const given of [{}, { epoch: undefined }, { epoch: {} }])
-      expect(() => workload({ seal_policy: 'epoch', ...given })).toThrow(invalid)
+      expect(() => workload({ seal_policy: policy, ...given })).toThrow(invalid)
     for (const wrong of [
       { max_ms: 999 },
       { max_ms: 86_400_001 },
-      { sessions: 1 },
+      { idle_ms: 9 },
+      { idle_ms: 86_400_001 },
+      { sessions: 0 },
       { sessions: 257 },
       { more: 1 },
     ])

@@ -15,12 +15,14 @@ const endpoint = v.pipe(
   v.regex(/^\/[a-z0-9/_-]{1,63}$/, 'must be a path of lower-case letters'),
 )
 
-/** Policy `epoch`: sessions that overlap share a replica and its seal. */
+/** Policies `epoch` and `permanent`: sessions share a replica and its seal. */
 const epochSchema = v.strictObject({
-  /** From the seal until nobody joins any more, and the seal is let go with the last that is open. */
+  /** How long a replica waits under its seal for another session when the last has left. */
+  idle_ms: v.optional(integer(10, 86_400_000), 1_000),
+  /** From the seal until nobody joins any more; the epoch ends with the last session that is open. */
   max_ms: integer(1_000, 86_400_000),
   /** How many share a replica at once. */
-  sessions: integer(2, 256),
+  sessions: integer(1, 256),
 })
 
 const workloadMembers = v.strictObject({
@@ -52,8 +54,8 @@ const workloadMembers = v.strictObject({
 export const workloadSchema = v.pipe(
   workloadMembers,
   v.check(
-    ({ seal_policy, epoch }) => (seal_policy === 'epoch') === (epoch !== undefined),
-    'epoch stands with the seal policy of that name and only there',
+    ({ seal_policy, epoch }) => (seal_policy === 'request') === (epoch === undefined),
+    'epoch stands with the seal policies epoch and permanent, and only there',
   ),
 )
 export type Workload = v.InferOutput<typeof workloadSchema>

@@ -34,8 +34,9 @@ export interface InstanceOptions {
   /** Keys that are asked for, in a file that is written once and then left to `sealed key`. */
   apiKeys?: ApiKey[]
   egress?: EgressRule[]
-  /** Sessions that overlap share a replica and its seal. */
-  epoch?: { max_ms: number; sessions: number }
+  /** Sessions share a replica and its seal, or, where it is permanent, those of one client do. */
+  epoch?: { idle_ms?: number; max_ms: number; sessions: number }
+  permanent?: boolean
   env?: Record<string, string>
   limits?: Record<string, number>
   metering?: 'required' | 'optional'
@@ -57,7 +58,8 @@ export async function writeFiles(
   images: { workload: Image; pause: Image },
   tpm: Pick<SoftwareTpm, 'socketPath' | 'chainPath' | 'rootSha256' | 'eventLogPath' | 'image'>,
 ): Promise<void> {
-  const sealPolicy = options.epoch ? 'epoch' : 'request'
+  const shared = options.permanent ? 'permanent' : 'epoch'
+  const sealPolicy = options.epoch ? shared : 'request'
   const workload = json({
     activations: 'safetensors',
     egress: options.egress ?? [],

@@ -1,6 +1,6 @@
 // The fetch itself: reads what an SDK asks, attests, exchanges, and answers with a Response whatever happens. It rejects
 // only when its caller gave up; an SDK takes any other rejection for a lost connection and sends again.
-import type { Verdict } from '@sealed/protocol'
+import { randomBytes, type Verdict } from '@sealed/protocol'
 import type { Answer, AskOptions } from '../ask.ts'
 import type { Attested } from '../attest.ts'
 import type { Attester } from '../attester.ts'
@@ -35,6 +35,8 @@ export interface Parts {
   attester: Attester
   /** Sends one envelope and judges its answer. */
   exchange: (options: AskOptions) => Promise<Answer>
+  /** 32 bytes by which a machine under seal policy `permanent` knows this client again; drawn once unless given. */
+  tenantSecret?: Uint8Array
   /** Goes before the key that an SDK sends. */
   apiKey?: string
   workload?: string
@@ -48,7 +50,8 @@ export interface Parts {
 
 const MAX_MODELS_BYTES = 1024 * 1024
 
-export function buildFetch(parts: Parts): SdkFetch {
+export function buildFetch(given: Parts): SdkFetch {
+  const parts = { tenantSecret: randomBytes(32), ...given }
   const givenUp = new GivenUp()
   return async (input, init) => {
     let call: SealedCall | ModelsCall
@@ -153,7 +156,7 @@ class Sealed {
   }
 
   #options(attested: Attested, signal: AbortSignal): AskOptions {
-    const { maxOutputBytes, retry, strict, workload } = this.#parts
+    const { maxOutputBytes, retry, strict, tenantSecret, workload } = this.#parts
     const { apiKey, body, endpoint, model, stream } = this.#call
     const named = attested.document.configuration.workloads.some(({ name }) => name === model)
     const chosen = workload ?? (named ? model : undefined)
@@ -167,6 +170,7 @@ class Sealed {
       ...(chosen !== undefined && { workload: chosen }),
       ...(retry && { retry }),
       ...(maxOutputBytes !== undefined && { maxOutputBytes }),
+      ...(tenantSecret && { tenantSecret }),
       onEvent: (event) => {
         if (event.type === 'prepared') this.#sent = true
         else if (event.type === 'refused') this.#sent = false

@@ -29,6 +29,8 @@ export interface SealedFetchOptions {
   /** Of what was refused before the reveal. SDKs send again too: their `maxRetries: 0` leaves it to this. */
   retry?: RetryOptions
   maxOutputBytes?: number
+  /** 32 bytes by which a machine under seal policy `permanent` knows this client again; drawn once unless given. */
+  tenantSecret?: Uint8Array
   /** Reaches the gateway. */
   fetch?: Fetch
   /** Milliseconds since the epoch. */

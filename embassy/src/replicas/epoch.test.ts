@@ -7,7 +7,7 @@ const reading = { ruleset_digest: 'ab', dropped_packets: 0, rejected_packets: 0 
 const drained = vi.fn()
 const of = { generation: 2, image: 'cd', policy: 'epoch', replica: 1 }
 const epoch = (maxMs = 10_000) =>
-  new Epoch({ seal: async () => reading, of, maxMs, onDrain: drained })
+  new Epoch({ seal: async () => reading, of, maxMs, idleMs: 1_000, onDrain: drained })
 
 beforeEach(() => {
   drained.mockReset()

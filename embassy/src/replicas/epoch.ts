@@ -4,9 +4,6 @@ import { type AbortReason, randomBytes, type Statement, toHex } from '@sealed/pr
 import { extend, monoUs } from '../store/stamp.ts'
 import type { Reading } from './replica.ts'
 
-/** How long an epoch without a session waits for another. */
-const IDLE_MS = 1_000
-
 /** Who shares a replica with a session: sessions beside it, and the callers of all, its own included. */
 export interface Company {
   sessions_overlapping: number
@@ -24,6 +21,8 @@ export interface EpochOptions {
   /** What `epoch.begun` says of it. */
   of: { generation: number; image: string; policy: string; replica: number }
   maxMs: number
+  /** How long it waits for another session when it has none. */
+  idleMs: number
   /** Called once, as soon as nobody is to join any more. */
   onDrain: () => void
 }
@@ -39,13 +38,15 @@ export class Epoch {
   /** Why the replica is not to be used again, where that is so. */
   doubt: AbortReason | undefined
   readonly #members = new Map<string, Member>()
+  readonly #idleMs: number
   readonly #onDrain: () => void
   readonly #over: NodeJS.Timeout
   #idle: NodeJS.Timeout | undefined
   #last: { reading: Reading; readUs: bigint } | undefined
   #draining = false
 
-  constructor({ seal, of, maxMs, onDrain }: EpochOptions) {
+  constructor({ seal, of, maxMs, idleMs, onDrain }: EpochOptions) {
+    this.#idleMs = idleMs
     this.#onDrain = onDrain
     this.#over = setTimeout(() => this.drain(), maxMs)
     const askedUs = monoUs()
@@ -93,7 +94,8 @@ export class Epoch {
 
   leave(session: string): void {
     this.#members.delete(session)
-    if (this.size === 0 && !this.#draining) this.#idle = setTimeout(() => this.drain(), IDLE_MS)
+    if (this.size === 0 && !this.#draining)
+      this.#idle = setTimeout(() => this.drain(), this.#idleMs)
   }
 
   drain(): void {

@@ -1,10 +1,11 @@
 // The replicas of one workload: born sealed, probed before they serve, given to one session at a time or to those of one
 // epoch, destroyed when anything about them is in doubt, and replaced in the background.
 import { setTimeout as delay } from 'node:timers/promises'
-import { type AbortReason, SealedError } from '@sealed/protocol'
+import { type AbortReason, SealedError, type Workload } from '@sealed/protocol'
 import { clear } from '../activations/sweep.ts'
 import type { ReplicaLink, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
+import type { Session } from '../session/session.ts'
 import { type Steps, UNMEASURED } from '../steps.ts'
 import { type Draft, monoUs } from '../store/stamp.ts'
 import { type Company, Epoch } from './epoch.ts'
@@ -25,6 +26,9 @@ export interface FleetDeps extends PlaceDeps {
   steps?: Steps
   log: (message: string, fields: Record<string, unknown>) => void
 }
+
+type Entering = Pick<Session, 'id' | 'caller' | 'tenant'>
+type Shared = NonNullable<Workload['epoch']>
 
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 30_000
@@ -66,7 +70,11 @@ export class Fleet {
 
   /** Replicas that serve or could serve a session now. */
   get ready(): number {
-    return this.#places.filter(({ replica }) => replica !== undefined).length
+    return this.replicas.length
+  }
+
+  get replicas(): Replica[] {
+    return this.#places.flatMap(({ replica }) => replica ?? [])
   }
 
   /** Starts every replica; throws when the first attempt of any fails. */
@@ -76,12 +84,12 @@ export class Fleet {
   }
 
   /** Lets a session into a replica that it got a place in. Resolves when every way out is closed and read back to be so. */
-  async enter(replica: Replica, session: { id: string; caller: string }): Promise<Entered> {
+  async enter(replica: Replica, session: Entering): Promise<Entered> {
     const shared = this.workload.config.epoch
     if (!shared) return { reading: await this.#timedSeal(replica), company: ALONE }
     const known = replica.epoch
-    const epoch = known ?? this.#beginEpoch(replica, shared.max_ms)
-    epoch.join(session.id, session.caller)
+    const epoch = known ?? this.#beginEpoch(replica, shared)
+    epoch.join(session.id, session.tenant ?? session.caller)
     await epoch.sealed
     if (known && monoUs() - epoch.last.readUs > READ_US) await this.check(replica)
     const { reading, readUs } = epoch.last
@@ -89,7 +97,7 @@ export class Fleet {
     return { reading, company, epoch: { id: epoch.id, ...(known && { readUs }) } }
   }
 
-  #beginEpoch(replica: Replica, maxMs: number): Epoch {
+  #beginEpoch(replica: Replica, { idle_ms: idleMs, max_ms: maxMs }: Shared): Epoch {
     const seal = async () => {
       const reading = await this.#timedSeal(replica)
       clear(replica.activations)
@@ -98,7 +106,7 @@ export class Fleet {
     const { image, seal_policy: policy } = this.workload.config
     const { generation, index } = replica
     const of = { generation, image, policy, replica: index }
-    replica.epoch = new Epoch({ seal, of, maxMs, onDrain: () => this.#drain(replica) })
+    replica.epoch = new Epoch({ seal, of, maxMs, idleMs, onDrain: () => this.#drain(replica) })
     return replica.epoch
   }
 
@@ -168,7 +176,8 @@ export class Fleet {
 
   /** The last session has left: the log says that the seal held until now, and only then it is let go. */
   async #endEpoch(replica: Replica, epoch: Epoch): Promise<void> {
-    if (epoch.doubt) return this.retire(replica, epoch.doubt)
+    if (epoch.doubt || this.workload.config.seal_policy === 'permanent')
+      return this.retire(replica, epoch.doubt)
     try {
       const checked = await this.check(replica)
       if (checked.ruleset_digest !== (await epoch.sealed).ruleset_digest)
@@ -206,11 +215,11 @@ export class Fleet {
 
   /** Whether it was not destroyed meanwhile. */
   #stands(replica: Replica): boolean {
-    return this.#places.some((place) => place.replica === replica)
+    return this.replicas.includes(replica)
   }
 
-  /** Destroys a replica, still sealed, and replaces it in the background. */
-  retire(replica: Replica, reason: AbortReason): void {
+  /** Destroys a replica, still sealed, and replaces it in the background. Without a reason that was the plan. */
+  retire(replica: Replica, reason?: AbortReason): void {
     const place = this.#places.find((candidate) => candidate.replica === replica)
     if (!place || this.#stopped.signal.aborted) return
     place.replica = undefined
@@ -220,10 +229,10 @@ export class Fleet {
     this.#deps.log('replica retired', {
       replica: place.index,
       generation: place.generation,
-      reason,
+      reason: reason ?? 'the end of its epoch',
     })
     const gone = () => {
-      const ended: Draft = { type: 'epoch.ended', how: 'destroyed', reason }
+      const ended: Draft = { type: 'epoch.ended', how: 'destroyed', ...(reason && { reason }) }
       if (epoch) void this.#deps.onEpochEnd(epoch, [ended])
     }
     place.replacing = this.#replace(place, gone)
@@ -231,8 +240,8 @@ export class Fleet {
 
   /** Retires the replicas behind these links: their rules are not those that were loaded. */
   retireLinks(links: readonly ReplicaLink[]): void {
-    for (const { replica } of this.#places)
-      if (replica && links.some(({ device }) => device === replica.link.device))
+    for (const replica of this.replicas)
+      if (links.some(({ device }) => device === replica.link.device))
         void this.lose(replica, 'seal.breached')
   }
 
@@ -250,7 +259,7 @@ export class Fleet {
     this.#stopped.abort()
     clearInterval(this.#timer)
     this.pool.close()
-    for (const { replica } of this.#places) replica?.epoch?.stop()
+    for (const { epoch } of this.replicas) epoch?.stop()
     for (const place of this.#places) {
       await clearPlace(place, this.#deps)
       // What was being born when the stop came is there only now.
@@ -296,8 +305,8 @@ export class Fleet {
 
   /** At each interval: replicas that nobody uses. One that waits under its seal for the next session is probed after its epoch. */
   async #probeIdle(): Promise<void> {
-    for (const { replica } of this.#places)
-      if (replica && !replica.epoch && this.pool.take(replica)) await this.#examine(replica)
+    for (const replica of this.replicas)
+      if (!replica.epoch && this.pool.take(replica)) await this.#examine(replica)
   }
 
   /** Reads the whole ruleset back and repeats the probes, on a replica that is out of the pool, and gives it back. */

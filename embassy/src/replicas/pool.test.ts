@@ -1,5 +1,6 @@
 // Places in replicas. Mutants: any replica instead of the emptiest; a place given back while somebody waits and put to
-// the free ones as well; `take` of a replica that somebody is in.
+// the free ones as well; `take` of a replica that somebody is in; a waiter whose tenant is not kept; those who wait served
+// in order, whoever a replica is.
 import { describe, expect, test } from 'vitest'
 import { Pool } from './pool.ts'
 import type { Replica } from './replica.ts'
@@ -59,5 +60,35 @@ describe('a pool of replicas with three places each', () => {
     left.abort(new Error('left'))
     await expect(waiting).rejects.toThrow('left')
     expect([pool.free, pool.waiting]).toEqual([0, 0])
+  })
+})
+
+describe('a pool whose replicas are one tenant’s each', () => {
+  const acquireFor = (pool: Pool, tenant: string) => pool.acquire(60_000, never, tenant)
+
+  test('gives a tenant its own while that has room, then another that is nobody’s', async () => {
+    const pool = new Pool(2)
+    const [c, d] = [replica(2), replica(3)]
+    for (const each of [c, d]) pool.offer(each)
+    const got = await Promise.all(['x', 'x', 'x', 'x'].map((tenant) => acquireFor(pool, tenant)))
+    expect(got.map(({ index }) => index)).toEqual([2, 2, 3, 3])
+  })
+
+  test('passes by whoever waits and may not have it', async () => {
+    const pool = new Pool(1)
+    const [c, d] = [replica(2), replica(3)]
+    pool.offer(c)
+    await acquireFor(pool, 'x')
+    const order: string[] = []
+    const waiting = ['y', 'x'].map((tenant) =>
+      acquireFor(pool, tenant).then(({ index }) => order.push(`${tenant}${index}`)),
+    )
+    pool.giveBack(c)
+    await waiting[1]
+    pool.offer(d)
+    await waiting[0]
+    expect(order).toEqual(['x2', 'y3'])
+    pool.giveBack(d)
+    expect(await Promise.race([acquireFor(pool, 'z'), Promise.resolve('waits')])).toBe('waits')
   })
 })

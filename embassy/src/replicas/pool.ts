@@ -1,10 +1,12 @@
 // Who gets a place in a replica: first come, first served, with a bounded wait. A replica has as many places as
-// sessions may share it; whoever comes gets one where most are free.
+// sessions may share it; whoever comes gets one where most are free. Under seal policy `permanent` the first tenant that
+// gets one has the replica for good: all its places are for that tenant.
 import { SealedError, SessionFailure } from '@sealed/protocol'
 import { type Steps, UNMEASURED } from '../steps.ts'
 import type { Replica } from './replica.ts'
 
 interface Waiter {
+  tenant: string | undefined
   resolve(replica: Replica): void
   reject(error: Error): void
 }
@@ -13,6 +15,8 @@ export class Pool {
   /** Free places of each replica that has any; the one that was given back longest ago first. */
   readonly #free = new Map<Replica, number>()
   readonly #waiting: Waiter[] = []
+  /** Whose a replica is, once it is anybody's. */
+  readonly #tenants = new WeakMap<Replica, string>()
   #closed: Error | undefined
   readonly #places: number
   readonly #steps: Steps
@@ -38,17 +42,18 @@ export class Pool {
   }
 
   /** A place in a replica. Rejects with `queue.timeout` after `ms`, or with the signal's reason. */
-  acquire(ms: number, signal: AbortSignal): Promise<Replica> {
-    return this.#steps.time('wait', () => this.#acquire(ms, signal))
+  acquire(ms: number, signal: AbortSignal, tenant?: string): Promise<Replica> {
+    return this.#steps.time('wait', () => this.#acquire(ms, signal, tenant))
   }
 
-  #acquire(ms: number, signal: AbortSignal): Promise<Replica> {
+  #acquire(ms: number, signal: AbortSignal, tenant: string | undefined): Promise<Replica> {
     if (this.#closed) return Promise.reject(this.#closed)
     signal.throwIfAborted()
-    const free = this.#next()
+    const free = this.#next(tenant)
     if (free) return Promise.resolve(free)
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
+        tenant,
         resolve: (replica) => settle(() => resolve(replica)),
         reject: (error) => settle(() => reject(error)),
       }
@@ -74,12 +79,27 @@ export class Pool {
     })
   }
 
-  #next(): Replica | undefined {
+  #next(tenant: string | undefined): Replica | undefined {
     let best: Replica | undefined
-    for (const [replica, places] of this.#free)
-      if (!best || places > this.#free.get(best)!) best = replica
-    if (best) this.#put(best, this.#free.get(best)! - 1)
-    return best
+    for (const [replica, places] of this.#free) {
+      if (!this.#mayHave(tenant, replica)) continue
+      const isOwn = this.#tenants.has(replica)
+      if (!best || isOwn || places > this.#free.get(best)!) best = replica
+      if (isOwn) break
+    }
+    if (!best) return undefined
+    this.#put(best, this.#free.get(best)! - 1)
+    return this.#given(best, tenant)
+  }
+
+  #mayHave(tenant: string | undefined, replica: Replica): boolean {
+    const whose = this.#tenants.get(replica)
+    return whose === undefined || whose === tenant
+  }
+
+  #given(replica: Replica, tenant: string | undefined): Replica {
+    if (tenant !== undefined) this.#tenants.set(replica, tenant)
+    return replica
   }
 
   #put(replica: Replica, places: number): void {
@@ -102,10 +122,10 @@ export class Pool {
     for (let i = 0; i < this.#places; i++) this.giveBack(replica)
   }
 
-  /** Gives one place to whoever waits longest. */
+  /** Gives one place to whoever waits longest and may have it. */
   giveBack(replica: Replica): void {
-    const next = this.#waiting[0]
-    if (next) next.resolve(replica)
+    const next = this.#waiting.find(({ tenant }) => this.#mayHave(tenant, replica))
+    if (next) next.resolve(this.#given(replica, next.tenant))
     else this.#put(replica, (this.#free.get(replica) ?? 0) + 1)
   }
 

@@ -56,6 +56,12 @@ async function admitPlain(
 ): Promise<Session> {
   if (request.caller === '' && !deps.open) throw unauthorized()
   const workload = lookUp(deps, request.workload, request.endpoint)
+  if (workload.config.seal_policy === 'permanent')
+    throw new SealedError(
+      'request.unsupported',
+      `each replica of ${request.workload} is one client’s, told by a secret in its envelopes: send an envelope to /v1/sealed`,
+      { param: 'model' },
+    )
   const salt = randomBytes(32)
   return new Session({
     id: request.session,
@@ -115,7 +121,7 @@ async function admitEnvelope(
   const asked = { audience: header.key_id, inputDigest: header.input_digest, nonce: header.nonce }
   const { action, authority } = await readInstructions(text, asked, deps.authorities)
   if (request.caller === '' && !deps.open && authority === undefined) throw unauthorized()
-  const { responseSecret, inputKey } = secrets
+  const { responseSecret, inputKey, tenantSecret } = secrets
   const salt = await sessionSalt({ responseSecret, headerDigest })
   return new Session({
     id: newSessionId(),
@@ -126,6 +132,7 @@ async function admitEnvelope(
     action,
     authority,
     nonce: header.nonce,
+    ...(workload.config.seal_policy === 'permanent' && { tenant: sha256Hex(tenantSecret) }),
     inputBytes: request.input_bytes ?? 0,
     salt,
     received: {

@@ -28,6 +28,8 @@ export class Session {
   readonly action: Action
   readonly authority: string | undefined
   readonly nonce: string | undefined
+  /** Seal policy `permanent`: whose replica it may enter, the SHA-256 of the client's tenant secret. */
+  readonly tenant: string | undefined
   /** Whose use it is, and of how many bytes. */
   readonly account: { caller: string; inputBytes: number }
   /** Salt under which contents are digested. */
@@ -52,6 +54,7 @@ export class Session {
     action: Action
     authority: string | undefined
     nonce: string | undefined
+    tenant?: string
     inputBytes: number
     salt: Uint8Array
     received: Draft
@@ -64,6 +67,7 @@ export class Session {
     this.action = fields.action
     this.authority = fields.authority
     this.nonce = fields.nonce
+    this.tenant = fields.tenant
     this.account = { caller: fields.caller, inputBytes: fields.inputBytes }
     this.salt = fields.salt
     this.received = fields.received

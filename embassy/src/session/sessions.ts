@@ -95,7 +95,11 @@ export class Sessions {
     session.step('begin')
     try {
       this.#deps.disk.ensureRoom()
-      session.replica = await fleet.pool.acquire(limits.queue_ms, session.cancel.signal)
+      session.replica = await fleet.pool.acquire(
+        limits.queue_ms,
+        session.cancel.signal,
+        session.tenant,
+      )
       await this.#enforce(session, fleet)
       await this.#openOnDisk(session)
       this.#clearFirst(session)

@@ -68,7 +68,8 @@ export const NO_FAULTS: Faults = {
 }
 
 /** What differs from one world to the next. */
-interface Given extends Pick<LedgerDeps, 'onEnded' | 'steps'>, Pick<Workload, 'epoch'> {
+interface Given extends Pick<LedgerDeps, 'onEnded' | 'steps'> {
+  epoch?: { idle_ms?: number; max_ms: number; sessions: number }
   policy?: Workload['seal_policy']
   probeIntervalMs?: number
 }
@@ -150,7 +151,7 @@ export class EmbassyWorld {
         egress: [{ address: '192.0.2.1', port: 443, protocol: 'tcp' }],
         endpoints: [ENDPOINT],
         env: [],
-        ...(epoch && { epoch }),
+        ...(epoch && { epoch: { idle_ms: 1_000, ...epoch } }),
         image: IMAGE,
         memory_bytes: 1,
         models: ['m'],

@@ -47,9 +47,12 @@ const write = (capability: string) => ({ type: 'write', capability, polarity: 'p
 
 export class EnvelopeClient {
   readonly #world: EmbassyWorld
+  readonly #tenantSecret: Uint8Array | undefined
 
-  constructor(world: EmbassyWorld) {
+  /** One that a machine knows again where it is given a tenant secret. */
+  constructor(world: EmbassyWorld, tenantSecret?: Uint8Array) {
     this.#world = world
+    this.#tenantSecret = tenantSecret
   }
 
   use = (vector: number[]) => this.#ask({ vector })
@@ -80,7 +83,13 @@ export class EnvelopeClient {
     const sealed = await sealRequest(to, {
       workload: 'w',
       endpoint: ENDPOINT,
-      expect: { key_set: toHex(k), metering: 'required', seal_policy: 'request', workload: DIGEST },
+      expect: {
+        key_set: toHex(k),
+        metering: 'required',
+        seal_policy: this.#world.fleet.workload.config.seal_policy,
+        workload: DIGEST,
+      },
+      ...(this.#tenantSecret && { tenantSecret: this.#tenantSecret }),
       input: input ? utf8(JSON.stringify(input)) : new Uint8Array(0),
       instructions: action ? instruct : async () => '',
     })
@@ -156,11 +165,11 @@ export class EnvelopeClient {
 
   #workload(gone: AbortController): SessionDeps['workload'] {
     return {
-      call: async ({ address }, { body }, signal) => {
+      call: async ({ address }, { body, session }, signal) => {
         const { leave, vector } = JSON.parse(fromUtf8(body)) as Input
         if (leave) gone.abort(new SealedError('session.aborted', 'the client is gone'))
         signal.throwIfAborted()
-        this.#world.handOver(address, vector!)
+        this.#world.handOver(address, vector!, session)
         const output = utf8('{"answer":1}')
         return {
           status: 200,

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Workload } from '@sealed/protocol'
 import { extend } from '../store/stamp.ts'
 import {
   capabilityOf,
@@ -39,7 +38,7 @@ export const ARMS: [string, number, Arm][] = [
 
 export interface Scenario {
   /** Sessions that overlap share an epoch. */
-  epoch?: Workload['epoch']
+  epoch?: { max_ms: number; sessions: number }
   /** What is asked of an embassy while something may fail. */
   ask(world: EmbassyWorld): Promise<PromiseSettledResult<unknown>[]>
   /** Brings it to rest, and holds everything against what must always be so. */
