@@ -171,24 +171,28 @@ test('a replica that dies ends those that are in it and no others, and both serv
 
 test('each epoch is in the log, around its sessions', async () => {
   const cli = await createCli()
+  let tries = 0
   try {
     const socket = join(world.instance.paths.runtime, 'embassy', 'admin.sock')
     const found = await eventually('the last epoch to end', async () => {
-      await cli.run(['log', 'export', '--out', 'leaves.jsonl', '--force', '--socket', socket])
-      const lines = (await readFile(cli.path('leaves.jsonl'), 'utf8')).trimEnd().split('\n')
+      const file = `leaves-${tries++}.jsonl`
+      const { exit } = await cli.run(['log', 'export', '--out', file, '--socket', socket])
+      expect(exit).toBe(0)
+      const lines = (await readFile(cli.path(file), 'utf8')).trimEnd().split('\n')
       const leaves = laterLeavesOf(lines.map(parseLogEntry))
       const epochs = checkEpochs(leaves)
       return epochs.open.length === 0 ? { epochs, leaves } : undefined
     })
-    const named = new Set(found.leaves.flatMap((leaf) => (leaf.kind === 'epoch' ? leaf.epoch : [])))
-    expect(found.epochs.ended).toBe(named.size)
-    const ways = found.leaves.flatMap(({ kind, statements }) =>
-      kind === 'epoch' ? [statements.at(-1)] : [],
-    )
-    expect(ways).toContainEqual(expect.objectContaining({ how: 'released' }))
-    expect(ways).toContainEqual(
-      expect.objectContaining({ how: 'destroyed', reason: 'replica.lost' }),
-    )
+    const ways = found.leaves.flatMap(({ kind, statements }) => {
+      const last = statements.at(-1)!
+      return kind === 'epoch' && last.type === 'epoch.ended' ? [last] : []
+    })
+    expect(ways.length).toBe(found.epochs.ended)
+    const destroyed = ways.flatMap(({ how, reason }) => (how === 'destroyed' ? [reason] : []))
+    expect(destroyed.length).toBeLessThan(ways.length)
+    // The doubt that two of the tests above leave, and the replica that died, as whoever noticed first calls it.
+    expect(destroyed).toContain('activations.missing')
+    expect(destroyed.length).toBe(3)
   } finally {
     await cli.remove()
   }
