@@ -81,6 +81,8 @@ test('one whose replica is in doubt ends when that is gone, and says why', async
   const leavesAt: number[] = []
   world.containers.remove = async (container) => {
     await remove.call(world.containers, container)
+    // What was on its way into the log is there when another session is.
+    if (leavesAt.length === 0) await world.session()
     leavesAt.push(epochLeaves().length)
   }
   await world.sessions.abort(id, { reason: 'workload.failed', output_bytes: 0 })
