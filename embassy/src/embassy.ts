@@ -33,6 +33,7 @@ import { listenForCalls } from './server/channel.ts'
 import { gatewayApp } from './server/gateway-app.ts'
 import { listen } from './server/listen.ts'
 import { relayCalls } from './server/relay-calls.ts'
+import { listenForWorkload } from './server/workload-door.ts'
 import { Sessions } from './session/sessions.ts'
 import { FreeDisk } from './store/free-disk.ts'
 import { Retention } from './store/retention.ts'
@@ -44,7 +45,7 @@ export const GATEWAY_GID = 64101
 export const RELAY_UID = 64103
 /** Source ports of the relay: outside the kernel's ephemeral range. */
 const RELAY_PORTS = [61_000, 61_999] as const
-/** Where workloads that drive the protocol themselves would find the embassy. */
+/** Where workloads that take part themselves find the embassy, on their own link. */
 const EMBASSY_PORT = 7100
 /** How often the TPM's counter and chain are held against the database between sessions. */
 const CHECK_MS = 30_000
@@ -230,6 +231,9 @@ async function start(
       probeIntervalMs: deployment.probes.interval_ms,
       recoverSeal,
       ready: (link) => relay.reach(link),
+      ...(workload.config.protocol === 'cooperative' && {
+        hear: (link) => listenForWorkload(link, sessions),
+      }),
       onLost: (replica, reason) => sessions.abortReplica(replica, reason),
       onEpochEnd: ({ id, begun }, drafts) => insist(ledger, () => ledger.end(id, begun, drafts)),
       steps,

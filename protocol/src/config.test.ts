@@ -127,6 +127,7 @@ describe('workload.json', () => {
     ['pids', [3, 65_537]],
     ['port', [0, 65_536, '80']],
     ['prefix_cache', ['on']],
+    ['protocol', ['', 'http']],
     ['seal_policy', ['none', 'session']],
   ])('has a %s that is as specified', (member, values) => {
     for (const value of values) expect(() => workload({ [member]: value })).toThrow(invalid)

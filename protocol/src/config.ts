@@ -48,6 +48,8 @@ const workloadMembers = v.strictObject({
   pids: integer(4, 65536),
   port: integer(1, 65535),
   prefix_cache: v.picklist(['off', 'unknown']),
+  /** How the workload takes part: `cooperative` gets ciphertext, and asks the embassy itself for the key. */
+  protocol: v.exactOptional(v.picklist(['plain', 'cooperative'])),
   seal_policy: v.picklist(['request', 'epoch', 'permanent']),
   version: v.literal(1),
 })

@@ -120,6 +120,14 @@ export type OpenRequest = v.InferOutput<typeof openSchema>
 export const revealedSchema = v.variant('kind', [
   v.strictObject({
     address: text(64),
+    /** A workload that takes part itself: it gets the input as a token, and this address to ask for its key. */
+    cooperative: v.exactOptional(
+      v.strictObject({
+        /** Plain door: the key that the relay makes the token with. */
+        input_key: v.exactOptional(base64url(32)),
+        url: text(128),
+      }),
+    ),
     encryption_key: v.exactOptional(base64url(16)),
     endpoint: text(64),
     kind: v.literal('replica'),
@@ -160,6 +168,9 @@ export const commitSchema = v.strictObject({
 })
 export type Commit = v.InferOutput<typeof commitSchema>
 export const committedSchema = v.strictObject({ receipt })
+
+/** workload → embassy, `unseal`, over its own link: SHA-256 of the bytes of its answer's body. */
+export const unsealSchema = v.strictObject({ output_sha256: digest })
 
 /** relay → embassy, `abort`. */
 export const abortSchema = v.strictObject({

@@ -37,6 +37,8 @@ export interface InstanceOptions {
   /** Sessions share a replica and its seal, or, where it is permanent, those of one client do. */
   epoch?: { idle_ms?: number; max_ms: number; sessions: number }
   permanent?: boolean
+  /** The workload gets ciphertext and asks the embassy for the key itself. */
+  cooperative?: boolean
   env?: Record<string, string>
   limits?: Record<string, number>
   metering?: 'required' | 'optional'
@@ -73,6 +75,7 @@ export async function writeFiles(
     pids: 64,
     port: 8000,
     prefix_cache: 'off',
+    ...(options.cooperative && { protocol: 'cooperative' }),
     seal_policy: sealPolicy,
     version: 1,
   })

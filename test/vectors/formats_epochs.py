@@ -61,8 +61,8 @@ def epochs_vectors():
     good("a machine that started again", whole, *gone("embassy.restarted"), put("leaves", 4, "statements", 1, "mono_us", value="5000000500"))
     good("as few beside it as the log shows", whole, *beside(first, 2))
     good("one had left before the other came", whole, *beside(joined, 1), *(
-        put(*left, i, "mono_us", value=str(5000001400 + i)) for i in range(4)
-    ))
+        put(*left, i, "mono_us", value=str(5000001400 + i)) for i in range(3)
+    ), put(*left, 3, "mono_us", value="5000003000"))
     other = hexes("another epoch")[:32]
     second = edited(Session(BOOT, "of another", epoch="began").leaf, put("statements", 1, "epoch", value=other), put("statements", 7, "epoch", value=other))
     good("two epochs", {"ended": 2, "open": []}, put("leaves", value=[*log(), second, epoch_leaf(epoch=other)]))

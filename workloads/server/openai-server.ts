@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { reachReport, tryWhileIdle } from './reach.ts'
+import { takePart } from './take-part.ts'
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -76,7 +77,7 @@ async function answer(
   if (route === 'GET /reach') return json(response, 200, await reachReport())
   if (route !== 'POST /v1/chat/completions' && route !== 'POST /v1/completions')
     throw new RequestError(404, 'not_found', `no ${route} here`)
-  const body = await readBody(request)
+  const body = await readBody(request, response)
   if (body.model !== undefined && body.model !== model)
     throw new RequestError(404, 'model_not_found', `this workload serves ${model}`, 'model')
   const chat = path === '/v1/chat/completions'
@@ -92,7 +93,10 @@ function requestIdOf({ headers }: IncomingMessage): string {
   return typeof given === 'string' && /^[\w-]{1,64}$/.test(given) ? given : randomUUID()
 }
 
-async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+async function readBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -101,9 +105,10 @@ async function readBody(request: IncomingMessage): Promise<Record<string, unknow
       throw new RequestError(413, 'request_too_large', `body over ${MAX_BODY_BYTES} bytes`)
     chunks.push(chunk)
   }
+  const plaintext = await takePart(request, response, Buffer.concat(chunks))
   let body: unknown
   try {
-    body = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    body = JSON.parse(plaintext.toString('utf8'))
   } catch {
     throw new RequestError(400, 'invalid_json', 'the body is not JSON')
   }

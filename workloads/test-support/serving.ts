@@ -9,11 +9,17 @@ import { openAiServer, type Workload } from '../server/openai-server.ts'
 
 export const CHAT = '/v1/chat/completions'
 
+interface Init {
+  path?: string
+  signal?: AbortSignal
+  headers?: Record<string, string>
+}
+
 export interface Serving {
   server: Server
   url: string
   activations: string
-  post(body: unknown, init?: { path?: string; signal?: AbortSignal }): Promise<Response>
+  post(body: unknown, init?: Init): Promise<Response>
   /** Names in the activations directory. */
   dropped(): string[]
   close(): Promise<void>
@@ -30,9 +36,10 @@ export async function serving(workload: Workload): Promise<Serving> {
     server,
     url,
     activations,
-    post: (body, { path = CHAT, signal } = {}) =>
+    post: (body, { path = CHAT, signal, headers = {} } = {}) =>
       fetch(url + path, {
         method: 'POST',
+        headers,
         body: typeof body === 'string' ? body : JSON.stringify(body),
         ...(signal && { signal }),
       }),

@@ -5,6 +5,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   canonicalBytes,
   encodePlainFrame,
+  encryptToken,
+  fromBase64url,
   fromRpcError,
   type OpenRequest,
   PLAIN_STREAM_TYPE,
@@ -67,7 +69,8 @@ export async function plainDoor(
   void runSession(deps, {
     session,
     reveal,
-    input: async () => body,
+    input: async ({ cooperative }) =>
+      cooperative ? utf8(await encryptToken(fromBase64url(cooperative.input_key!), body)) : body,
     contentType,
     stream,
     ...(stream && { taker }),

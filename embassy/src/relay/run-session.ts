@@ -16,6 +16,8 @@ export type Outcome =
   | { kind: 'answer'; answer: WorkloadAnswer; receipt: string }
   | { kind: 'reading'; reading: string; receipt: string }
 
+export type RevealedReplica = Extract<Revealed, { kind: 'replica' }>
+
 export interface SessionDeps {
   embassy: Pick<EmbassyClient, 'abort' | 'commit' | 'open' | 'reveal'>
   workload: Pick<WorkloadClient, 'call'>
@@ -26,8 +28,8 @@ export interface SessionPlan {
   session: string
   /** Seals a replica for it and reveals the key. */
   reveal(): Promise<Revealed>
-  /** Makes the plaintext once the key is revealed. */
-  input(encryptionKey: string | undefined): Promise<Uint8Array>
+  /** Makes the plaintext once the key is revealed, or the token for a workload that takes part itself. */
+  input(revealed: RevealedReplica): Promise<Uint8Array>
   contentType: string
   stream: boolean
   /** Takes the answer as it comes. */
@@ -66,7 +68,7 @@ export async function runSession(deps: SessionDeps, plan: SessionPlan): Promise<
     }
     let answer: WorkloadAnswer
     try {
-      const body = await plan.input(revealed.encryption_key)
+      const body = await plan.input(revealed)
       answer = await workload.call(revealed, { body, contentType, session, stream }, signal, taker)
     } catch (error) {
       const failure = abort(embassy, session, taken, error, signal).catch((lost: unknown) => lost)

@@ -70,7 +70,10 @@ export async function sealedDoor(
       const outcome = await runSession(deps, {
         session,
         reveal: () => deps.embassy.reveal(session),
-        input: (key) => decryptAuthentic(fromBase64url(key ?? ''), token),
+        input: async ({ cooperative, encryption_key = '' }) =>
+          cooperative
+            ? utf8(envelope.input)
+            : decryptAuthentic(fromBase64url(encryption_key), token),
         contentType: 'application/json',
         stream,
         ...(stream && { taker: frames.taker }),

@@ -31,6 +31,8 @@ export interface WorkloadRequest {
 /** Shown an answer's head; what it returns takes the body's pieces as they come. */
 export type Taker = (head: WorkloadHead) => ((bytes: Uint8Array) => void) | undefined
 
+/** A Fernet token, for a workload that asks for its key itself. */
+const INPUT_TYPE = 'application/vnd.sealed-input'
 const MAX_POOLS = 64
 
 export class WorkloadClient {
@@ -84,7 +86,13 @@ export class WorkloadClient {
       path: target.endpoint,
       method: 'POST',
       headers: {
-        'content-type': contentType,
+        ...(target.cooperative
+          ? {
+              'content-type': INPUT_TYPE,
+              'sealed-content-type': contentType,
+              'sealed-embassy': target.cooperative.url,
+            }
+          : { 'content-type': contentType }),
         accept: stream ? 'text/event-stream' : 'application/json',
         'accept-encoding': 'identity',
         'x-request-id': session,

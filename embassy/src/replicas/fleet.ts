@@ -268,9 +268,8 @@ export class Fleet {
     }
   }
 
-  /** `gone` is called once, when what stood in the place is destroyed. */
+  /** `gone` is called when what stood in the place is destroyed. */
   async #replace(place: Place, gone: () => void): Promise<void> {
-    let isGone = false
     for (
       let wait = FIRST_RETRY_MS;
       !this.#stopped.signal.aborted;
@@ -278,8 +277,7 @@ export class Fleet {
     ) {
       try {
         await clearPlace(place, this.#deps)
-        if (!isGone) gone()
-        isGone = true
+        gone()
         if (this.#stopped.signal.aborted) return
         place.generation += 1
         await this.#birth(place)

@@ -1,6 +1,7 @@
 // One place of a fleet: the containers and the link that stand there, one generation after the other.
 import type { Containers } from '../containers/index.ts'
 import type { ProbeReport, ReplicaLink, Seal } from '../seal/index.ts'
+import type { Listening } from '../server/listen.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
 import type { Replica } from './replica.ts'
 
@@ -12,6 +13,8 @@ export interface PlaceDeps {
   pauseImage: string
   /** An empty directory for the activations of the replica of this name. */
   mount: (name: string) => Promise<string>
+  /** Listens for what a workload that takes part itself asks over its link. */
+  hear?: (link: ReplicaLink) => Promise<Listening>
   /** Resolves when the workload accepts connections, seen from the relay; rejects after its own deadline. */
   ready: (link: ReplicaLink) => Promise<void>
 }
@@ -23,6 +26,7 @@ export interface Place {
   replica: Replica | undefined
   pause: { id: string; pid: number } | undefined
   link: ReplicaLink | undefined
+  hearing: Listening | undefined
   workloadId: string | undefined
   stopping: Promise<void>
   /** Settles when no replica is being born here. */
@@ -35,6 +39,7 @@ export const emptyPlace = (index: number): Place => ({
   replica: undefined,
   pause: undefined,
   link: undefined,
+  hearing: undefined,
   workloadId: undefined,
   stopping: Promise.resolve(),
   replacing: Promise.resolve(),
@@ -66,6 +71,7 @@ export async function bear(
     egress: config.egress,
   })
   place.link = link
+  place.hearing = await deps.hear?.(link)
   const { id: workloadId } = await containers.startWorkload({
     name: `${name}-workload`,
     image: config.image,
@@ -120,6 +126,8 @@ export function clearPlace(
   place.stopping = before.then(async () => {
     if (place.workloadId) await containers.remove(place.workloadId)
     place.workloadId = undefined
+    await place.hearing?.close()
+    place.hearing = undefined
     if (place.link) await seal.detach(place.link)
     place.link = undefined
     if (place.pause) await containers.remove(place.pause.id)

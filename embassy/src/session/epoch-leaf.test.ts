@@ -1,8 +1,7 @@
 // The leaf of an epoch, as the embassy writes it: once, after its sessions, before its seal is let go or once its replica
 // is gone, whatever else happens.
 // Mutants, each red here or in faults-epoch.test.ts: the seal let go before `onEpochEnd` or whatever it says, no `check` at
-// the end or its ruleset not compared, `gone` called before the replica is removed or never, `isOnDisk` set too early or
-// never asked, no `ensureLeft`, epochs not looked for by `recover` or before its sessions, `insist` that gives up, a
+// the end or its ruleset not compared, `gone` called before the replica is removed or never, `isOnDisk` set too early, no `ensureLeft`, epochs not looked for by `recover` or before its sessions, `insist` that gives up, a
 // probe of whatever nobody is in.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -55,6 +55,12 @@ export async function judge(
       'seal.breached',
       'the firewall’s ruleset changed during the session',
     )
+  if (session.cooperation && !session.cooperation.agrees(commit.output_sha256))
+    throw new Refused(
+      'workload.failed',
+      'workload.failed',
+      'the workload did not commit to this output: its answer is withheld',
+    )
   const { action, authority } = session
   if (action.type === 'read')
     throw new SealedError('internal.error', 'a reading has no output to commit to')

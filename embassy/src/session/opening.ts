@@ -15,7 +15,10 @@ export function opening(
   const received = extend([], [session.received])
   return extend(received, [
     sealing(replica, workload, entered),
-    { type: 'input_key.revealed', to: 'relay' },
+    {
+      type: 'input_key.revealed',
+      to: workload.config.protocol === 'cooperative' ? 'workload' : 'relay',
+    },
   ])
 }
 

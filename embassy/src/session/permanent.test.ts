@@ -101,6 +101,15 @@ test('it is not let go when its client has left, and then destroyed; the log say
   expect(released.slice(before)).not.toContain(seat)
 })
 
+test('two API keys of one client are one tenant', async () => {
+  const tenant = 'ab'.repeat(32)
+  const replica = await world.fleet.pool.acquire(1_000, new AbortController().signal, tenant)
+  const entering = ['x', 'y'].map((caller) => ({ caller, id: caller.repeat(32), tenant }))
+  for (const one of entering) await world.fleet.enter(replica, one)
+  const { company } = await world.fleet.enter(replica, { ...entering[0]!, id: 'z'.repeat(32) })
+  expect(company).toEqual({ sessions_overlapping: 2, tenants: 1 })
+})
+
 test('a plain request has no secret to be known by', async () => {
   await expect(world.begin()).rejects.toMatchObject({ code: 'request.unsupported' })
 })

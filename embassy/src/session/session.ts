@@ -8,16 +8,18 @@ import {
 } from '@sealed/protocol'
 import type { Replica } from '../replicas/replica.ts'
 import type { Draft } from '../store/stamp.ts'
+import type { Cooperation } from './cooperation.ts'
 import { type Effect, type Event, type State, transition } from './machine.ts'
 
 export type Door =
   | {
       kind: 'envelope'
       header: EnvelopeHeader
-      encryptionKey: Uint8Array
+      inputKey: Uint8Array
       responseSecret: Uint8Array
     }
-  | { kind: 'plain' }
+  /** Its key is made here, for a workload that takes part itself. */
+  | { kind: 'plain'; inputKey: Uint8Array }
 
 export class Session {
   readonly id: string
@@ -40,6 +42,8 @@ export class Session {
   readonly cancel = new AbortController()
   state: State = 'opened'
   replica: Replica | undefined
+  /** Where the workload takes part itself. */
+  cooperation: Cooperation | undefined
   statements: Statement[] = []
   sealedAt = 0n
   deadline: NodeJS.Timeout | undefined

@@ -17,14 +17,17 @@ import { clear } from '../activations/sweep.ts'
 import { insist } from '../ledger/insist.ts'
 import type { ClosedSession, Ledger } from '../ledger/ledger.ts'
 import type { Fleet } from '../replicas/fleet.ts'
+import type { ReplicaLink } from '../seal/index.ts'
 import type { FreeDisk } from '../store/free-disk.ts'
 import { type Draft, extend, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
-import { type AdmissionDeps, admit, encryptionHalf, signingHalf } from './admission.ts'
+import { type AdmissionDeps, admit, signingHalf } from './admission.ts'
+import { Cooperation } from './cooperation.ts'
 import { judge, reasonOf } from './judge.ts'
 import { ensureCallerBelow, ensureQueueBelow } from './limits.ts'
 import { opening } from './opening.ts'
 import { idTaken, over, replayed } from './refusals.ts'
+import { revealedTo } from './revealed.ts'
 import type { Session } from './session.ts'
 
 export type Ended = Pick<ClosedSession, 'receipt'>
@@ -77,7 +80,7 @@ export class Sessions {
     )
     if (session.door.kind === 'plain')
       return { door: 'plain', salt: toBase64url(session.salt), session: session.id }
-    const { encryptionKey: inputKey, responseSecret } = session.door
+    const { inputKey, responseSecret } = session.door
     return {
       door: 'envelope',
       response_secret: toBase64url(responseSecret),
@@ -108,6 +111,8 @@ export class Sessions {
       throw error
     }
     session.step('revealed')
+    if (fleet.workload.config.protocol === 'cooperative')
+      session.cooperation = new Cooperation(session.door.inputKey)
     if (session.cancel.signal.aborted) {
       await this.#end(session, session.abortReason ?? 'client.gone')
       throw session.cancel.signal.reason
@@ -117,20 +122,25 @@ export class Sessions {
       () => void this.#end(session, 'deadline'),
       limits.workload_ms + limits.activations_ms + 5_000,
     )
-    const { link } = session.replica!
-    return {
-      address: link.workloadAddress4,
-      ...(session.door.kind === 'envelope' && {
-        encryption_key: toBase64url(encryptionHalf(session.door.encryptionKey)),
-      }),
-      endpoint: session.endpoint,
-      kind: 'replica',
-      output_bytes: limits.output_bytes,
-      port: link.workloadPort,
-      relay_ports: [link.relayPorts[0], link.relayPorts[1]],
-      sessions: fleet.workload.config.epoch?.sessions ?? 1,
-      workload_ms: limits.workload_ms,
-    }
+    return revealedTo(session, fleet.workload, limits)
+  }
+
+  /** The input key, for the workload behind this link that takes part itself; accepted once. */
+  revealToWorkload(link: ReplicaLink, id: string): Uint8Array {
+    return this.#cooperating(link, id).reveal()
+  }
+
+  /** The workload's commitment to its output: the session ends well only with that very output. */
+  unseal(link: ReplicaLink, id: string, outputSha256: string): void {
+    this.#cooperating(link, id).unseal(outputSha256)
+  }
+
+  /** A session that this workload works on, and no other: which there are besides is not its business. */
+  #cooperating(link: ReplicaLink, id: string): Cooperation {
+    const session = this.#open.get(id)
+    if (session?.state === 'revealed' && session.replica?.link === link && session.cooperation)
+      return session.cooperation
+    throw new SealedError('request.not_found', 'no such session is open in this replica')
   }
 
   /** Takes the commitment to the output, applies the registry, writes the leaf, lets go, and answers with the receipt. */

@@ -71,6 +71,7 @@ export const NO_FAULTS: Faults = {
 interface Given extends Pick<LedgerDeps, 'onEnded' | 'steps'> {
   epoch?: { idle_ms?: number; max_ms: number; sessions: number }
   policy?: Workload['seal_policy']
+  protocol?: Workload['protocol']
   probeIntervalMs?: number
 }
 
@@ -102,7 +103,13 @@ export class EmbassyWorld {
     metering: 'required' | 'optional' = 'required',
     given: Given = {},
   ) {
-    const { epoch, policy = epoch ? 'epoch' : 'request', probeIntervalMs, ...watching } = given
+    const {
+      epoch,
+      policy = epoch ? 'epoch' : 'request',
+      probeIntervalMs,
+      protocol,
+      ...watching
+    } = given
     this.machine = machine
     this.faults = faults
     this.seal.failAt = faults.seal
@@ -159,6 +166,7 @@ export class EmbassyWorld {
         pids: 4,
         port: 8000,
         prefix_cache: 'off',
+        ...(protocol && { protocol }),
         seal_policy: policy,
         version: 1,
       },
