@@ -102,6 +102,16 @@ describe('the key', () => {
   })
 })
 
+test('once the commit is under way the key is not given any more', async () => {
+  const { id, revealed } = await world.begin()
+  await asks(revealed.address, `${id}/unseal`, commitment)
+  // It waits for the activations, which never come.
+  const committing = expect(world.commit(id)).rejects.toThrow()
+  const { said } = await asks(revealed.address, `${id}/reveal`)
+  expect(said.error!.code).toBe('request.not_found')
+  await committing
+})
+
 describe('a session', () => {
   test('ends well with the output that the workload committed to, and says who was given the key', async () => {
     const { id, address } = await begun()
@@ -132,15 +142,15 @@ describe('a session', () => {
 })
 
 describe('whatever else is said', () => {
-  test.each<[string, string, string | undefined]>([
-    ['another path', 'x/keys', undefined],
-    ['no JSON', 'x/unseal', '{'],
-    ['a member more', 'x/unseal', JSON.stringify({ ...commitment, more: 1 })],
-    ['a short digest', 'x/unseal', JSON.stringify({ output_sha256: 'ab' })],
-    ['too much', 'x/unseal', ' '.repeat(2_000)],
-  ])('%s is refused', async (_, path, body) => {
+  test.each<[string, number, string, string | undefined]>([
+    ['another path', 404, 'x/keys', undefined],
+    ['no JSON', 400, 'x/unseal', '{'],
+    ['a member more', 400, 'x/unseal', JSON.stringify({ ...commitment, more: 1 })],
+    ['a short digest', 400, 'x/unseal', JSON.stringify({ output_sha256: 'ab' })],
+    ['too much', 413, 'x/unseal', ' '.repeat(2_000)],
+  ])('%s is refused with %i', async (_, status, path, body) => {
     const { address } = await begun()
-    expect((await asks(address, path, body)).status).toBeOneOf([400, 404, 413])
+    expect((await asks(address, path, body)).status).toBe(status)
   })
 
   test('a workload that is refused again and again is not listened to any more', async () => {
