@@ -77,19 +77,23 @@ test('one whose replica is in doubt ends when that is gone, and says why', async
   const { id } = await world.begin()
   const { epoch, link } = replica
   const { remove } = world.containers
-  const leavesAt: number[] = []
+  let removed = 0
   world.containers.remove = async (container) => {
     await remove.call(world.containers, container)
-    // What was on its way into the log is there when another session is.
-    if (leavesAt.length === 0) await world.session()
-    leavesAt.push(epochLeaves().length)
+    removed += 1
+  }
+  const { end } = world.ledger
+  const removedAt: number[] = []
+  world.ledger.end = (...given) => {
+    removedAt.push(removed)
+    return end.apply(world.ledger, given)
   }
   await world.sessions.abort(id, { reason: 'workload.failed', output_bytes: 0 })
   const leaf = await leafOf(epoch!)
   expect(endOf(leaf)).toMatchObject({ how: 'destroyed', reason: 'workload.failed' })
   expect(leaf.statements).toHaveLength(2)
   // Its workload and what held its network.
-  expect(leavesAt.slice(0, 2)).toEqual([0, 0])
+  expect(removedAt[0]).toBe(2)
   expect(world.seal.links.has(link.device)).toBe(false)
 })
 
