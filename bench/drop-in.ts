@@ -9,6 +9,7 @@ import { parsePolicy } from '@sealed/protocol'
 import { Agent, request as undiciRequest } from 'undici'
 import { up } from '../scripts/up.ts'
 import { type Beside, besides } from './support/beside.ts'
+import { load } from './support/load.ts'
 import { median, ms, quantile, table } from './support/table.ts'
 
 const ENDPOINT = '/v1/chat/completions'
@@ -78,27 +79,6 @@ export async function benchDropIn(): Promise<void> {
     await instance.stop()
     await agent.close()
   }
-}
-
-/** Runs `requests` of a path, so many at a time; how long each took, and how many a second there were. */
-async function load(
-  requests: number,
-  connections: number,
-  call: () => Promise<void>,
-): Promise<{ walls: number[]; rate: number }> {
-  const walls: number[] = []
-  let left = requests
-  const from = performance.now()
-  await Promise.all(
-    Array.from({ length: connections }, async () => {
-      while (left-- > 0) {
-        const start = performance.now()
-        await call()
-        walls.push(performance.now() - start)
-      }
-    }),
-  )
-  return { walls, rate: (1000 * requests) / (performance.now() - from) }
 }
 
 async function compareWhole(paths: readonly [string, Path][], connections: number): Promise<void> {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { REPOSITORY } from '../scripts/instance/paths.ts'
 import { up } from '../scripts/up.ts'
 import { benchAgainstNginx } from './against-nginx.ts'
+import { benchDemoModel } from './demo-model.ts'
 import { benchDropIn } from './drop-in.ts'
 import { benchLedger } from './ledger.ts'
 import { benchProtocol } from './protocol.ts'
@@ -33,7 +34,10 @@ try {
 } finally {
   await instance.stop()
 }
-if (has('nginx')) await benchDropIn()
+if (has('nginx')) {
+  await benchDropIn()
+  await benchDemoModel()
+}
 await benchTpm()
 await benchLedger()
 await benchSeal(join(REPOSITORY, '.sealed', 'images'))

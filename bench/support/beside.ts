@@ -1,4 +1,4 @@
-// What stands beside our doors in a comparison: the same no-op server bare, behind nginx, and behind a bare Hono proxy.
+// What stands beside our doors in a comparison: the same server bare, behind nginx, and behind a bare Hono proxy.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,14 +16,14 @@ export interface Beside {
 }
 
 /** Starts all three; resolves when each answers. */
-export async function besides(): Promise<Beside> {
+export async function besides(workload: 'noop' | 'reference' = 'noop'): Promise<Beside> {
   const directory = await mkdtemp(join(tmpdir(), 'sealed-bench-'))
   const config = join(directory, 'nginx.conf')
   await writeFile(config, nginxConfig(directory))
   const node = (path: string, env: Record<string, string>): ChildProcess =>
     spawn(process.execPath, [join(import.meta.dirname, path)], { env, stdio: 'ignore' })
   const children = [
-    node('../../workloads/noop/main.ts', {
+    node(`../../workloads/${workload}/main.ts`, {
       ACTIVATIONS_DIR: directory,
       HOST: '127.0.0.1',
       PORT: String(BARE_PORT),
