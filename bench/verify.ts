@@ -13,6 +13,7 @@ import {
   parseAttest,
   parseAttestationDocument,
   pcrMap,
+  type QuotedDocument,
   utf8,
 } from '@sealed/protocol'
 import { unstable_dev as startWorker } from 'wrangler'
@@ -167,7 +168,7 @@ const PAGE = `<script type="module">
 
 /** The receipt's quote as files, laid out once. */
 async function quoteChecker(directory: string): Promise<() => Promise<unknown>> {
-  const document = parseAttestationDocument(utf8(vector.document))
+  const document = parseAttestationDocument(utf8(vector.document)) as QuotedDocument
   const attest = fromBase64url(document.quote.attest)
   const args = await layOutQuote(directory, {
     attest,

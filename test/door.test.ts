@@ -183,9 +183,9 @@ describe('the quote in a receipt', () => {
     expect(checkpoint.size).toBe(receipt.index + 1)
     const k = await keySetDigest(document.key_set)
     const quote = {
-      attest: fromBase64url(receipt.quote.attest),
-      signature: fromBase64url(receipt.quote.signature),
-      certificate: fromBase64url(document.ak.chain[0]!),
+      attest: fromBase64url(receipt.quote!.attest),
+      signature: fromBase64url(receipt.quote!.signature),
+      certificate: fromBase64url(document.ak!.chain[0]!),
       pcrs: pcrMap(document),
       extraData: extraDataOf('checkpoint', k, utf8(body)),
     }

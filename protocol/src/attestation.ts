@@ -6,6 +6,7 @@ import { MAX_EVENT_LOG } from './event-log.ts'
 import { canonicalBytes, parseCanonical } from './json.ts'
 import { keySetSchema, transportKeySchema } from './key-set.ts'
 import { base64url, check, destination, digest, hex, integer, name } from './schema.ts'
+import { unsealedReason } from './unsealed.ts'
 
 export const quoteSchema = v.strictObject({ attest: base64url(1024), signature: base64url(1024) })
 export type QuoteRecord = v.InferOutput<typeof quoteSchema>
@@ -24,6 +25,8 @@ export const configurationSchema = v.strictObject({
     v.strictObject({ id: hex(16), public_key: v.pipe(base64url(32), v.length(43)) }),
   ),
   metering: v.picklist(['required', 'optional']),
+  /** On a machine that cannot seal: why. */
+  unsealed: v.exactOptional(unsealedReason),
   version: v.literal(1),
   workloads: v.array(
     v.strictObject({
@@ -51,24 +54,40 @@ export const teeReportSchema = v.strictObject({
 })
 export type TeeReport = v.InferOutput<typeof teeReportSchema>
 
-export const attestationDocumentSchema = v.strictObject({
-  ak: v.strictObject({
-    /** DER certificates: leaf first, root last. */
-    chain: v.pipe(v.array(base64url(8192)), v.maxLength(6)),
-    /** TPMT_PUBLIC. */
-    public: base64url(1024),
-  }),
+const documentMembers = v.strictObject({
+  ak: v.exactOptional(
+    v.strictObject({
+      /** DER certificates: leaf first, root last. */
+      chain: v.pipe(v.array(base64url(8192)), v.maxLength(6)),
+      /** TPMT_PUBLIC. */
+      public: base64url(1024),
+    }),
+  ),
   configuration: configurationSchema,
   event_log: v.exactOptional(base64url(MAX_EVENT_LOG)),
   key_set: keySetSchema,
   pcrs: v.pipe(v.array(v.strictObject({ digest, index: integer(0, 23) })), v.maxLength(24)),
-  quote: quoteSchema,
+  quote: v.exactOptional(quoteSchema),
   started_ms: integer(),
   tee_report: v.exactOptional(teeReportSchema),
   transport_keys: v.pipe(v.array(transportKeySchema), v.minLength(1), v.maxLength(4)),
   version: v.literal(1),
 })
+/** A machine has a TPM, with all that it says, or its configuration says `unsealed` and nothing here is a TPM's. */
+export const attestationDocumentSchema = v.pipe(
+  documentMembers,
+  v.check(
+    ({ ak, configuration, event_log, pcrs, quote, tee_report }) =>
+      configuration.unsealed === undefined
+        ? ak !== undefined && quote !== undefined
+        : !ak && !quote && event_log === undefined && !tee_report && pcrs.length === 0,
+    'ak and quote stand, or the configuration says unsealed and there is no evidence at all',
+  ),
+)
 export type AttestationDocument = v.InferOutput<typeof attestationDocumentSchema>
+/** One of a machine with a TPM. */
+export type QuotedDocument = AttestationDocument &
+  Required<Pick<AttestationDocument, 'ak' | 'quote'>>
 
 export const challengeSchema = v.strictObject({
   index: integer(0, 65535),

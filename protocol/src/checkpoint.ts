@@ -11,6 +11,7 @@ import {
   parseNote,
   signatureLine,
 } from './note.ts'
+import { NO_TPM } from './unsealed.ts'
 
 export interface Checkpoint {
   /** Log identity: `sealed/<first 16 hex of K>`. */
@@ -19,10 +20,10 @@ export interface Checkpoint {
   root: Bytes
   /** Digest over meters, anomalies and registry. */
   state: Bytes
-  /** Value of the TPM's NV counter that covers this checkpoint. */
+  /** Value of the TPM's NV counter that covers this checkpoint; without a TPM the database's own count. */
   counter: bigint
   utcMs: number
-  /** Name of the attestation key (000b ‖ SHA-256), hex. */
+  /** Name of the attestation key (000b ‖ SHA-256), hex; `absent` without a TPM, and then both counts are 0. */
   akName: string
   resetCount: number
   restartCount: number
@@ -50,13 +51,13 @@ export function checkpointBody(c: Checkpoint): string {
     `state ${toHex(c.state)}`,
     `counter ${c.counter}`,
     `time ${c.utcMs}`,
-    `boot ${c.akName} ${c.resetCount} ${c.restartCount}`,
+    c.akName === NO_TPM ? `boot ${NO_TPM}` : `boot ${c.akName} ${c.resetCount} ${c.restartCount}`,
     '',
   ].join('\n')
 }
 
 const BODY =
-  /^([!-~]+)\n(0|[1-9]\d{0,14})\n([A-Za-z0-9+/]{43}=)\nstate ([0-9a-f]{64})\ncounter (0|[1-9]\d{0,19})\ntime (0|[1-9]\d{0,14})\nboot (000b[0-9a-f]{64}) (0|[1-9]\d{0,9}) (0|[1-9]\d{0,9})\n$/
+  /^([!-~]+)\n(0|[1-9]\d{0,14})\n([A-Za-z0-9+/]{43}=)\nstate ([0-9a-f]{64})\ncounter (0|[1-9]\d{0,19})\ntime (0|[1-9]\d{0,14})\nboot (?:absent|(000b[0-9a-f]{64}) (0|[1-9]\d{0,9}) (0|[1-9]\d{0,9}))\n$/
 
 export function parseCheckpointBody(body: string): Checkpoint {
   const m = BODY.exec(body)
@@ -68,9 +69,9 @@ export function parseCheckpointBody(body: string): Checkpoint {
     state: fromHex(m[4]!),
     counter: BigInt(m[5]!),
     utcMs: Number(m[6]),
-    akName: m[7]!,
-    resetCount: Number(m[8]),
-    restartCount: Number(m[9]),
+    akName: m[7] ?? NO_TPM,
+    resetCount: Number(m[8] ?? 0),
+    restartCount: Number(m[9] ?? 0),
   }
 }
 

@@ -24,13 +24,15 @@ const LETTERS = {
   x: 'session.aborted',
   j: 'seal.joined',
   e: 'seal.kept',
+  n: 'seal.absent',
+  t: 'tpm.absent',
 } as const satisfies Record<string, StatementType>
 type Letter = keyof typeof LETTERS
 const LETTER_LIST = Object.keys(LETTERS) as Letter[]
 
 /** SPEC.md, "Grammar", where `s` begins no epoch. */
 const REFERENCE =
-  /^q(?:dr|s(?:x|k(?:x|o*(?:x|g(?:x|c(?:x|m(?:x|ur))))))|j(?:x|k(?:x|o*(?:x|g(?:x|c(?:x|m(?:x|er)))))))$/
+  /^q(?:t?dr|nt(?:x|k(?:x|o*(?:x|g(?:x|m(?:x|r)))))|s(?:x|k(?:x|o*(?:x|g(?:x|c(?:x|m(?:x|ur))))))|j(?:x|k(?:x|o*(?:x|g(?:x|c(?:x|m(?:x|er)))))))$/
 
 const MEMBERS: { [L in Letter]: Record<string, unknown> } = {
   q: {
@@ -56,6 +58,8 @@ const MEMBERS: { [L in Letter]: Record<string, unknown> } = {
   x: { at: 'revealed', output_bytes: 0, reason: 'deadline' },
   j: { epoch: EPOCH, policy: 'epoch', read_mono_us: '0', sessions_overlapping: 2, tenants: 2 },
   e: { epoch: EPOCH, sessions_overlapping: 3, tenants: 2 },
+  n: { reason: 'system' },
+  t: {},
 }
 
 /** A session of these letters; a reading's request says so. */
@@ -101,6 +105,12 @@ describe('the grammar', () => {
     'qjx',
     'qjkx',
     'qjkogcmx',
+    'qntkogmr',
+    'qntkgmr',
+    'qntx',
+    'qntkx',
+    'qntkogmx',
+    'qtdr',
   ])('has %s', (letters) => {
     expect(REFERENCE.test(letters)).toBe(true)
     expect(accepted(letters)).toBe(true)
@@ -116,11 +126,12 @@ describe('the grammar', () => {
         if (REFERENCE.test(letters)) legal++
       }
     }
-    expect(legal).toBe(5)
+    expect(legal).toBe(7)
   })
 
   it('agrees with the specification on any sequence', () => {
     const legal = fc.constantFrom(
+      'qntkogmr',
       'qjkogcmer',
       'qskogcmur',
       'qskoogcmur',

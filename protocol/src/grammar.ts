@@ -18,12 +18,25 @@ type State =
   | 'epoch'
   | 'begun'
   | 'held'
+  | 'unsealed'
+  | 'unquoted'
+  | 'shown'
+  | 'seen'
+  | 'metered'
+  | 'written'
+  | 'unread'
   | 'end'
 
 const ABORT: Edges = { 'session.aborted': 'end' }
 const GRAMMAR: Record<State, Edges> = {
   start: { 'request.received': 'received' },
-  received: { 'seal.enforced': 'enforced', 'seal.joined': 'enforced', 'registry.read': 'read' },
+  received: {
+    'seal.enforced': 'enforced',
+    'seal.joined': 'enforced',
+    'registry.read': 'read',
+    'seal.absent': 'unsealed',
+    'tpm.absent': 'unread',
+  },
   enforced: { 'input_key.revealed': 'revealed', ...ABORT },
   revealed: { 'activations.observed': 'observed', 'registry.applied': 'applied', ...ABORT },
   observed: { 'activations.observed': 'observed', 'registry.applied': 'applied', ...ABORT },
@@ -35,6 +48,14 @@ const GRAMMAR: Record<State, Edges> = {
   epoch: { 'epoch.begun': 'begun' },
   begun: { 'seal.checked': 'held', 'epoch.ended': 'end' },
   held: { 'epoch.ended': 'end' },
+  // Where nothing is sealed, nothing of a seal is said either.
+  unsealed: { 'tpm.absent': 'unquoted' },
+  unquoted: { 'input_key.revealed': 'shown', ...ABORT },
+  shown: { 'activations.observed': 'seen', 'registry.applied': 'metered', ...ABORT },
+  seen: { 'activations.observed': 'seen', 'registry.applied': 'metered', ...ABORT },
+  metered: { 'output.committed': 'written', ...ABORT },
+  written: { 'response.released': 'end', ...ABORT },
+  unread: { 'registry.read': 'read' },
   end: {},
 }
 

@@ -5,6 +5,7 @@ import { type Bytes, sha256, toHex } from './bytes.ts'
 import { expectSchema } from './envelope.ts'
 import { parseCanonical } from './json.ts'
 import { base64url, check, decimal, digest, hex, integer, name, text } from './schema.ts'
+import { unsealedReason } from './unsealed.ts'
 
 const common = { mono_us: decimal, seq: integer(0, 63), utc_ms: integer() }
 const statement = <T extends string, E extends v.ObjectEntries>(type: T, entries: E) =>
@@ -80,6 +81,10 @@ export const statementSchema = v.variant('type', [
     /** When the reading was taken. */
     read_mono_us: decimal,
   }),
+  /** In the place of either, on a machine that cannot seal. */
+  statement('seal.absent', { reason: unsealedReason }),
+  /** No TPM counted this session, and none quotes it: its receipt has no quote. */
+  statement('tpm.absent', {}),
   statement('input_key.revealed', { to: v.picklist(['relay', 'workload']) }),
   statement('activations.observed', {
     content_digest: digest,

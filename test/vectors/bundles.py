@@ -10,6 +10,7 @@ import bundles_epoch
 import bundles_receipt
 import bundles_snp
 import bundles_tdx
+import bundles_unsealed
 import bundles_whole
 import cosigned_proof
 from bundles_base import Judge
@@ -95,4 +96,5 @@ def vectors():
     bundles_snp.lies(j)
     bundles_tdx.lies(j)
     bundles_whole.honest(j)
+    bundles_unsealed.unsealed(j)
     return [j.vectors, bundles_ear.vectors(j.vectors)]

@@ -36,6 +36,8 @@ def opened(bundle):
 class Judge:
     def __init__(self, *about):
         self.boot = Boot()
+        # The same keys, on a machine that says it has no TPM.
+        self.boot_as_unsealed = Boot(unsealed="software")
         self.session, self.document = Session(self.boot), self.boot.document()
         self.vectors = Vectors(*about)
         base = {"document": self.document, "now_ms": NOW_MS, "policy": policy(), **self.held(self.session)}

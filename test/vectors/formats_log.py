@@ -114,6 +114,11 @@ def checkpoint_vectors():
     good("of an empty log", size=0)
     good("with a counter of 64 bits", counter=2**64 - 1)
     good("after many boots", reset=4294967295, restart=4294967295)
+    without = Boot(unsealed="system").body(7, sha256(b"root"))
+    v.good("of a machine without a TPM", note=note(without, BOOT.origin, BOOT.ledger), expect={
+        "origin": BOOT.origin, "size": 7, "root": sha256(b"root").hex(), "state": hexes("state"), "counter": "41",
+        "time": NOW_MS - 5000, "ak_name": "absent", "reset": 0, "restart": 0,
+    })
     good("of any origin: whose it is, others say", origin="example.org/log")
     sound = note(body, BOOT.origin, BOOT.ledger)
     for name, reason, text in (
@@ -127,6 +132,10 @@ def checkpoint_vectors():
         ("with carriage returns", "spelling", note(body.replace("\n", "\r\n"), BOOT.origin, BOOT.ledger)),
         ("with a byte after", "trailing bytes", sound + "\n"),
         ("with a space at a line's end", "spelling", note(body.replace("\nstate", " \nstate"), BOOT.origin, BOOT.ledger)),
+        ("without a TPM, and with its counts", "spelling", note(without.replace("absent", "absent 7 0"), BOOT.origin, BOOT.ledger)),
+        ("without a TPM, in upper case", "spelling", note(without.replace("absent", "Absent"), BOOT.origin, BOOT.ledger)),
+        ("without a TPM, under the signature of one with it", "signature", sound.replace(body, without)),
+        ("with an attestation key and no counts", "spelling", note(body.replace(f"{BOOT.name.hex()} 7 0", BOOT.name.hex()), BOOT.origin, BOOT.ledger)),
         ("with a root of 31 bytes", "width", note(body.replace(base64.b64encode(sha256(b"root")).decode(), base64.b64encode(bytes(31)).decode()), BOOT.origin, BOOT.ledger)),
         ("with a root that has stray bits", "spelling", note(body.replace(base64.b64encode(sha256(b"root")).decode(), "A" * 42 + "B="), BOOT.origin, BOOT.ledger)),
         ("with a size of 16 digits", "15 at most", note(body.replace("\n7\n", "\n1000000000000000\n"), BOOT.origin, BOOT.ledger)),

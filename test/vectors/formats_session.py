@@ -15,7 +15,8 @@ ABORT = Session(BOOT, "gone", abort=3).statements[-1]
 JOINED = Session(BOOT, "joined", epoch="joined").statements
 EPOCH_LEAF = epoch_leaf()
 BEGUN, HELD, ENDED = EPOCH_LEAF["statements"]
-ONE_OF_EACH = {each["type"]: each for each in [*WHOLE, READ[1], ABORT, JOINED[1], JOINED[7], BEGUN, ENDED]}
+UNSEALED = Session(BOOT, "unsealed", unsealed="system").statements
+ONE_OF_EACH = {each["type"]: each for each in [*WHOLE, READ[1], ABORT, JOINED[1], JOINED[7], BEGUN, ENDED, *UNSEALED[1:3]]}
 
 
 def statement_vectors():
@@ -76,6 +77,12 @@ def statement_vectors():
     also(enforced, "probes with a member more", "no such member", put("probes", "passed", value=0))
     also(enforced, "probes as a number", "type", put("probes", value=0))
     also(enforced, "an image in upper case", "spelling", put("image", value=hexes("image").upper()))
+    for reason in ("privileges", "software"):
+        also("seal.absent", f"for want of {reason}", None, put("reason", value=reason))
+    also("seal.absent", "for another reason", "no such word", put("reason", value="haste"))
+    also("seal.absent", "with a ruleset", "nothing was loaded", put("ruleset_digest", value=hexes("ruleset")))
+    also("seal.absent", "with probes", "nothing was tried", put("probes", value={"age_ms": 0, "blocked": 0, "reached": 0}))
+    also("tpm.absent", "with a reason", "no such member", put("reason", value="system"))
     also("input_key.revealed", "to a workload", None, put("to", value="workload"))
     also("input_key.revealed", "to somebody", "no such word", put("to", value="gateway"))
     also("activations.observed", "no token", "one at least", put("tokens", value=0))
@@ -113,7 +120,7 @@ def statement_vectors():
 KINDS = {
     "r": WHOLE[0], "e": WHOLE[1], "k": WHOLE[2], "o": WHOLE[3], "a": WHOLE[4], "c": WHOLE[5], "w": WHOLE[6],
     "u": WHOLE[7], "d": WHOLE[8], "g": READ[1], "x": ABORT,
-    "j": {**JOINED[1], "read_mono_us": "0"}, "p": JOINED[7], "b": BEGUN, "f": ENDED,
+    "j": {**JOINED[1], "read_mono_us": "0"}, "p": JOINED[7], "b": BEGUN, "f": ENDED, "n": UNSEALED[1], "t": UNSEALED[2],
 }
 KINDS = {letter: {**each, "utc_ms": WHOLE[0]["utc_ms"]} for letter, each in KINDS.items()}
 
@@ -125,10 +132,10 @@ def grammar_vectors():
         "`g` stands; `e` begins no epoch. Rules between members are tried in the verdicts.",
         common=KINDS,
     )
-    for order in ("rekoacwud", "rekacwud", "rekooooacwud", "rex", "rekx", "rekox", "rekoox", "rekoax", "rekax", "rekoacx", "rekoacwx", "rgd", "rjkoacwpd", "rjkacwpd", "rjx", "rjkx", "rjkoacx", "rjkoacwx"):
+    for order in ("rekoacwud", "rekacwud", "rekooooacwud", "rex", "rekx", "rekox", "rekoox", "rekoax", "rekax", "rekoacx", "rekoacwx", "rgd", "rjkoacwpd", "rjkacwpd", "rjx", "rjkx", "rjkoacx", "rjkoacwx", "rntkoawd", "rntkawd", "rntx", "rntkx", "rntkoax", "rntkoawx", "rtgd"):
         v.good(order, order=order)
     tried = set()
-    for good, i in ((good, i) for good in ("rekoacwud", "rjkoacwpd") for i in range(len(good) + 1)):
+    for good, i in ((good, i) for good in ("rekoacwud", "rjkoacwpd", "rntkoawd", "rtgd") for i in range(len(good) + 1)):
         for order in (good[:i], good[:i] + good[i + 1 :], *(good[:i] + each + good[i:] for each in KINDS)):
             tried.add(order)
         for each in KINDS:
@@ -136,7 +143,8 @@ def grammar_vectors():
     tried |= {"rx", "rd", "r", "g", "rgx", "rgud", "rgdd", "rged", "x", "d", "ekoacwud", "rekoacwudrekoacwud", "rekoacwuxd", "rekxx", "rexd", "grd", "rggd", "bf", "bcf"}
     # The grammar as SPEC.md writes it.
     whole = "{}(x|k(x|o*(x|a(x|c(x|w(x|{}d))))))"
-    session = re.compile(f"r({whole.format('e', 'u')}|{whole.format('j', 'p')}|gd)")
+    unsealed = "nt(x|k(x|o*(x|a(x|w(x|d)))))"
+    session = re.compile(f"r({whole.format('e', 'u')}|{whole.format('j', 'p')}|{unsealed}|t?gd)")
     for order in sorted(each for each in tried if each):
         if order in {case["name"] for case in v.cases}:
             continue
@@ -168,6 +176,7 @@ def leaf_vectors():
     good("an epoch", "epoch")
     good("a form only: an epoch of a session's statements", "epoch", put("statements", value=WHOLE[:2]))
     good("a boot after another", "boot")
+    good("a form only: no seal, and a TPM", "session", put("statements", value=UNSEALED[:2]))
     good("a first boot", "boot", drop("previous"))
     good("a boot from a restored backup", "boot", put("gap", value={"counter_database": "41", "counter_tpm": "57"}))
     good("a form only: two statements out of order", "session", put("statements", value=[WHOLE[1], WHOLE[0]]))

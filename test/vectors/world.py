@@ -116,9 +116,11 @@ def note(body, name, key, mark=b"\1", blob=None):
 
 
 class Boot:
-    """One boot. What is not given is good; `pcr` replaces PCR values, `configuration` the measured configuration."""
+    """One boot. What is not given is good; `pcr` replaces PCR values, `configuration` the measured configuration, `unsealed`
+    says why it has neither seal nor TPM."""
 
-    def __init__(self, label="boot", ak="rsa", reset=7, restart=0, pcr=None, configuration=None, tls=True):
+    def __init__(self, label="boot", ak="rsa", reset=7, restart=0, pcr=None, configuration=None, tls=True, unsealed=None):
+        self.unsealed = unsealed
         self.ledger = ed_key("ledger " + label)
         # One machine, whatever it booted, and a stranger's.
         machine = "ak stranger" if label == "stranger" else "ak"
@@ -133,6 +135,8 @@ class Boot:
             "attribution": "cosine-max-1", "authorities": [{"id": ident, "public_key": base64url(raw)}],
             "metering": "required", "version": 1, "workloads": [WORKLOAD],
         }
+        if unsealed:
+            self.configuration = {**self.configuration, "unsealed": unsealed}
         self.pcrs = {15: sha256(f"pcr 15 {label}".encode()), **logs.values(logs.events())}
         self.pcrs[14] = sha256(bytes(32), self.k)
         self.pcrs[8] = sha256(bytes(32), sha256(canonical(self.configuration)))
@@ -164,6 +168,8 @@ class Boot:
             "quote": self.quote("keys", sha256(b"")), "started_ms": self.started, "transport_keys": self.transport,
             "version": 1, **change,
         }
+        if self.unsealed:
+            made |= {"ak": None, "pcrs": [], "quote": None}
         return {name: value for name, value in made.items() if value is not None}
 
     @property
@@ -175,9 +181,10 @@ class Boot:
             "origin": self.origin, "state": hexes("state"), "counter": 41, "time": NOW_MS - 5000,
             "name": self.name.hex(), "reset": self.reset, "restart": self.restart, **change,
         }
+        boot = "absent" if self.unsealed else f"{at['name']} {at['reset']} {at['restart']}"
         return (
             f"{at['origin']}\n{size}\n{base64.b64encode(root).decode()}\nstate {at['state']}\ncounter {at['counter']}\n"
-            f"time {at['time']}\nboot {at['name']} {at['reset']} {at['restart']}\n"
+            f"time {at['time']}\nboot {boot}\n"
         )
 
     def receipt(self, leaf, document, size=7, index=3, spell=canonical, **change):
@@ -188,15 +195,18 @@ class Boot:
         made = {
             "checkpoint": note(body, self.origin, self.ledger), "document": sha256(canonical(document)).hex(),
             "index": index, "leaf": leaf, "path": [base64url(each) for each in merkle_path(leaves, index)],
-            "quote": self.quote("checkpoint", sha256(body.encode())), "version": 1, **change,
+            "quote": None if self.unsealed else self.quote("checkpoint", sha256(body.encode())), "version": 1, **change,
         }
-        return base64url(spell(made))
+        return base64url(spell({name: value for name, value in made.items() if value is not None}))
 
 
 class Session:
     """One session through the envelope door or the plain one, and what its client holds."""
 
-    def __init__(self, boot, label="session", door="envelope", operation="update", output=b'{"choices":[]}', abort=None, epoch=None, policy="epoch"):
+    def __init__(
+        self, boot, label="session", door="envelope", operation="update", output=b'{"choices":[]}', abort=None, epoch=None,
+        policy="epoch", unsealed=None,
+    ):
         self.epoch = epoch
         expect = {**HEADER["expect"], "key_set": boot.k.hex(), "seal_policy": policy if epoch else "request"}
         header = {**HEADER, "expect": expect, "nonce": base64url(some("nonce " + label, 32))}
@@ -253,6 +263,11 @@ class Session:
             ident = authority("one")[2]
             answered = {"authority": ident, "reading_digest": salted(self.salt, output), "registry_version": 3}
             whole = [received, {"type": "registry.read", **answered}, whole[-1]]
+        if unsealed:
+            of_seal = ("seal.enforced", "seal.checked", "seal.released")
+            absent = [] if operation == "read" else [{"type": "seal.absent", "reason": unsealed}]
+            rest = [each for each in whole[1:] if each["type"] not in of_seal]
+            whole = [received, *absent, {"type": "tpm.absent"}, *rest]
         if abort is not None:
             states = ("sealed", "revealed", "revealed", "revealed", "committed", "committed")
             ended = {"at": states[abort - 2], "output_bytes": 0, "reason": "client.gone"}

@@ -1,7 +1,7 @@
 // What targets begin with: one real session, and keys that are the same in every run, so that a finding can be made
 // again from its seed.
 import vector from '../../vectors/session.json' with { type: 'json' }
-import { type AttestationDocument, parseAttestationDocument } from '../attestation.ts'
+import { parseAttestationDocument, type QuotedDocument } from '../attestation.ts'
 import { type Bytes, concat, fromBase64url, fromHex, utf8 } from '../bytes.ts'
 import { canonicalBytes } from '../json.ts'
 import { type Policy, parsePolicy } from '../policy.ts'
@@ -9,7 +9,7 @@ import { decodeReceipt, type Receipt } from '../receipt.ts'
 
 export const NOW: number = vector.now_ms
 export const policy: Policy = parsePolicy(JSON.stringify(vector.policy))
-export const document: AttestationDocument = parseAttestationDocument(utf8(vector.document))
+export const document = parseAttestationDocument(utf8(vector.document)) as QuotedDocument
 export const receipt: Receipt = decodeReceipt(vector.receipt)
 export const documentBytes: Bytes = utf8(vector.document)
 export const receiptBytes: Bytes = canonicalBytes(receipt)

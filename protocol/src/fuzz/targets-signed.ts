@@ -41,7 +41,7 @@ const passed = (verdict: Awaited<ReturnType<typeof verifyReceipt>>, id: string) 
 function meaningOf(input: Bytes): string {
   const { ak, configuration, key_set, pcrs, quote } = parseAttestationDocument(input)
   const values = pcrs.toSorted((a, b) => a.index - b.index)
-  return canonicalize({ chain: ak.chain, configuration, key_set, public: ak.public, quote, values })
+  return canonicalize({ ...ak, configuration, key_set, quote: quote ?? null, values })
 }
 const keysOf = ({ transport_keys }: AttestationDocument) =>
   transport_keys.map((key) => canonicalize(key))

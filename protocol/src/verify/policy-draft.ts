@@ -9,6 +9,7 @@ import type { Image, Policy } from '../policy.ts'
 import { AMD_ARK_ROOTS, INTEL_SGX_ROOTS, type TeePolicy } from '../tee/policy.ts'
 import { parseSnpReport } from '../tee/snp-report.ts'
 import { parseTdxQuote } from '../tee/tdx-quote.ts'
+import { notSealed } from '../unsealed.ts'
 import { Refusal } from './checks.ts'
 import { bootApplications } from './event-log-checks.ts'
 import { verifyDocument } from './verify-receipt.ts'
@@ -22,11 +23,16 @@ export async function draftPolicy(
   name: string,
   now = Date.now(),
 ): Promise<Policy> {
-  const { ak, authorities, metering, workloads } = { ...document, ...document.configuration }
+  const { ak, authorities, metering, unsealed, workloads } = {
+    ...document,
+    ...document.configuration,
+  }
+  if (unsealed !== undefined)
+    throw new SealedError('evidence.invalid', `no policy can accept it: ${notSealed(unsealed)}`)
   const tee = document.tee_report && (await draftTee(document.tee_report))
   const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)]
   const policy: Policy = {
-    ak_roots: await rootOf(ak.chain),
+    ak_roots: await rootOf(ak?.chain ?? []),
     authorities: distinct(authorities.map(({ id }) => id)),
     evidence: [
       'tpm',

@@ -12,6 +12,12 @@ import {
 } from '../quote.ts'
 import { ensure } from './checks.ts'
 
+/** The quote that must be there. A machine without a TPM says so, and fails; whoever takes a quote off, too. */
+export function quoteOf({ quote }: { quote?: QuoteRecord }): QuoteRecord {
+  ensure(quote !== undefined, 'there is no quote: no TPM vouches for this')
+  return quote
+}
+
 export async function quoteSignature(
   quote: QuoteRecord,
   ak: AttestationPublicKey,

@@ -1,18 +1,18 @@
 // One real session, and every way to spoil it: each spoils the check that is there for it, and nothing spoilt verifies.
 import { describe, expect, test } from 'vitest'
 import vector from '../../vectors/session.json' with { type: 'json' }
-import { type AttestationDocument, parseAttestationDocument } from '../attestation.ts'
+import { parseAttestationDocument, type QuotedDocument } from '../attestation.ts'
 import { fromBase64url, toBase64url, utf8 } from '../bytes.ts'
 import { canonicalBytes, canonicalize } from '../json.ts'
 import { type Policy, parsePolicy, STRICT_POLICY } from '../policy.ts'
-import { decodeReceipt, type Receipt } from '../receipt.ts'
+import { decodeReceipt, type QuotedReceipt } from '../receipt.ts'
 import type { CheckId } from './checks.ts'
 import { type ReceiptInput, verifyDocument, verifyReceipt } from './verify-receipt.ts'
 
 const policy: Policy = parsePolicy(JSON.stringify(vector.policy))
 const NOW = vector.now_ms
-const good = (): ReceiptInput => ({
-  document: parseAttestationDocument(utf8(vector.document)),
+const good = (): ReceiptInput & { document: QuotedDocument } => ({
+  document: parseAttestationDocument(utf8(vector.document)) as QuotedDocument,
   receipt: vector.receipt,
   request: utf8(vector.request),
   salt: fromBase64url(vector.salt),
@@ -24,12 +24,12 @@ async function failed(input: ReceiptInput, by: Policy = policy, now = NOW): Prom
   expect(outcome).toBe('failed')
   return checks.filter(({ result }) => result === 'fail').map(({ id }) => id as CheckId)
 }
-function withReceipt(change: (receipt: Receipt) => void): ReceiptInput {
-  const receipt = decodeReceipt(vector.receipt)
+function withReceipt(change: (receipt: QuotedReceipt) => void): ReceiptInput {
+  const receipt = decodeReceipt(vector.receipt) as QuotedReceipt
   change(receipt)
   return { ...good(), receipt: toBase64url(canonicalBytes(receipt)) }
 }
-function withDocument(change: (document: AttestationDocument) => void): ReceiptInput {
+function withDocument(change: (document: QuotedDocument) => void): ReceiptInput {
   const input = good()
   change(input.document)
   return input
@@ -84,7 +84,7 @@ describe('a real session', () => {
   })
 })
 
-const DOCUMENTS: [string, CheckId, (document: AttestationDocument) => void][] = [
+const DOCUMENTS: [string, CheckId, (document: QuotedDocument) => void][] = [
   [
     'a PCR value that was relabelled',
     'document.quote_selection',
@@ -146,7 +146,7 @@ const DOCUMENTS: [string, CheckId, (document: AttestationDocument) => void][] = 
   ],
 ]
 
-const RECEIPTS: [string, CheckId, (receipt: Receipt) => void][] = [
+const RECEIPTS: [string, CheckId, (receipt: QuotedReceipt) => void][] = [
   ['another document', 'receipt.document', (r) => (r.document = 'ab'.repeat(32))],
   ['another place in the log', 'receipt.inclusion', (r) => (r.index -= 1)],
   ['another path', 'receipt.inclusion', (r) => (r.path[0] = flip(r.path[0]!))],

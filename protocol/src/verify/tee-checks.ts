@@ -48,6 +48,7 @@ export async function checkTee(
   await checks.run('document.tee_chain', true, () => judge().chain())
   await checks.run('document.tee_signature', true, () => judge().signature())
   await checks.run('document.tee_binding', true, async () => {
+    ensure(document.ak !== undefined, 'there is no attestation key')
     const expected = await reportData(fromBase64url(document.ak.public), k)
     ensure(
       equal(judge().reportData, expected),

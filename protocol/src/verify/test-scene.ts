@@ -1,8 +1,8 @@
 // Lies told to a verifier: one machine, its four kinds of session, and the ways to make them say what is not so.
-import type { AttestationDocument, Configuration } from '../attestation.ts'
+import type { Configuration, QuotedDocument } from '../attestation.ts'
 import { canonicalBytes, parseCanonical } from '../json.ts'
 import type { Policy } from '../policy.ts'
-import { encodeReceipt, type Receipt } from '../receipt.ts'
+import { encodeReceipt, type QuotedReceipt } from '../receipt.ts'
 import type { Statement, StatementType } from '../statement.ts'
 import type { CheckId } from './checks.ts'
 import { makeInput, makeSession, type Session } from './test-session.ts'
@@ -85,7 +85,7 @@ export class Scene {
   }
 
   /** A receipt changed after it was signed, as one who holds no key can. */
-  async tamper(edit: (receipt: Receipt, document: AttestationDocument) => unknown): Promise<Case> {
+  async tamper(edit: (receipt: QuotedReceipt, document: QuotedDocument) => unknown): Promise<Case> {
     const { document, receipt } = await makeReceipt(this.world, this.completed.statements)
     await edit(receipt, document)
     return { input: { ...this.completed.given, document, receipt: encodeReceipt(receipt) } }

@@ -1,11 +1,6 @@
 // A whole machine for the tests of this room: keys, measured configuration, attestation document, receipts.
 // It tells the truth unless a test hands it lies, and then signs those, so that each check is shown to stand alone.
-import type {
-  AttestationAnswer,
-  AttestationDocument,
-  Configuration,
-  TeeReport,
-} from '../attestation.ts'
+import type { AttestationAnswer, Configuration, QuotedDocument, TeeReport } from '../attestation.ts'
 import { documentDigest } from '../attestation.ts'
 import {
   type Bytes,
@@ -32,7 +27,7 @@ import {
 import { leafHash, merklePath, merkleRoot } from '../merkle.ts'
 import type { Image, Policy } from '../policy.ts'
 import { extendedOnce } from '../quote.ts'
-import { leafBytes, type Receipt } from '../receipt.ts'
+import { leafBytes, type QuotedReceipt } from '../receipt.ts'
 import type { Statement } from '../statement.ts'
 import { bootEvents, KERNEL, type LoggedEvent, logBytes, measure, UKI } from './test-log.ts'
 import { type AttestFields, createAk, issueChain, quoteBy, type TestAk } from './test-tpm.ts'
@@ -57,7 +52,7 @@ export interface Lies {
   log?: (events: LoggedEvent[]) => void
   /** PCR values that the TPM holds and the document lists. */
   pcrs?: (pcrs: Map<number, Bytes>) => void
-  document?: (document: AttestationDocument) => void
+  document?: (document: QuotedDocument) => void
   documentQuote?: Partial<AttestFields>
   /** Who signs the document's quote, where it is another than the document names. */
   documentAk?: TestAk
@@ -74,7 +69,7 @@ export interface World {
   ledger: CryptoKeyPair
   transport: CryptoKeyPair
   configuration: Configuration
-  document: AttestationDocument
+  document: QuotedDocument
   policy: Policy
   /** Signs with the ledger key. */
   sign: (bytes: Uint8Array) => Promise<Bytes>
@@ -121,7 +116,7 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
       },
     ],
   }
-  const unsigned: AttestationDocument = {
+  const unsigned: QuotedDocument = {
     ak: { chain: chain.map(toBase64url), public: toBase64url(ak.public) },
     configuration,
     key_set,
@@ -177,7 +172,7 @@ async function measuredPcrs(world: World, lies: Lies = {}): Promise<Map<number, 
 }
 
 /** A document with its quote. */
-export async function makeDocument(world: World, lies: Lies = {}): Promise<AttestationDocument> {
+export async function makeDocument(world: World, lies: Lies = {}): Promise<QuotedDocument> {
   const pcrs = await measuredPcrs(world, lies)
   lies.pcrs?.(pcrs)
   const document = structuredClone(world.document)
@@ -229,7 +224,7 @@ export async function makeReceipt(
   world: World,
   statements: readonly Statement[],
   lies: Lies = {},
-): Promise<{ document: AttestationDocument; receipt: Receipt }> {
+): Promise<{ document: QuotedDocument; receipt: QuotedReceipt }> {
   const document =
     lies.document || lies.pcrs || lies.boot || lies.log || lies.documentQuote || lies.documentAk
       ? await makeDocument(world, lies)
@@ -261,7 +256,7 @@ export async function makeReceipt(
   const extraData = await quoteBinding('checkpoint', world.k, await sha256(utf8(body)))
   const pcrs = await measuredPcrs(world, lies)
   lies.pcrs?.(pcrs)
-  const receipt: Receipt = {
+  const receipt: QuotedReceipt = {
     checkpoint: await signNote(body, checkpoint.origin, ledgerKey, world.sign),
     document: await documentDigest(document),
     index: 5,

@@ -14,12 +14,13 @@ import { leafHash, rootFromPath } from '../merkle.ts'
 import type { Policy } from '../policy.ts'
 import { type AttestationPublicKey, extendedOnce, importAttestationKey } from '../quote.ts'
 import { check } from '../schema.ts'
+import { notSealed } from '../unsealed.ts'
 import { type AkChain, checkAkChain } from './ak-chain.ts'
-import { type Checks, ensure, needs, Skip } from './checks.ts'
+import { type Checks, ensure, needs, Refusal, Skip } from './checks.ts'
 import type { GceFirmware } from './gce-firmware.ts'
 import { acceptInstance, type GceInstance, parseGceInstance } from './gce-instance.ts'
 import { checkMeasuredBoot } from './measured-boot.ts'
-import { openAttest, quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { openAttest, quoteBound, quoteOf, quoteSelection, quoteSignature } from './quote-checks.ts'
 import { checkTee } from './tee-checks.ts'
 
 /** What later checks take from a document; a member is absent when the check that makes it failed. */
@@ -67,13 +68,15 @@ export async function checkDocument(
   }
   const { document } = facts
   await checks.run('document.ak', true, async () => {
-    facts.ak = await importAttestationKey(fromBase64url(document.ak.public))
+    const { unsealed } = document.configuration
+    if (unsealed !== undefined) throw new Refusal(notSealed(unsealed))
+    facts.ak = await importAttestationKey(fromBase64url(document.ak!.public))
     return `${facts.ak.algorithm}, restricted signing key`
   })
   let chain: AkChain | undefined
   await checks.run('document.ak_chain', true, async () => {
-    const der = document.ak.chain.map(fromBase64url)
     const ak = needs(facts.ak, 'the attestation key')
+    const der = document.ak!.chain.map(fromBase64url)
     chain = await checkAkChain(der, ak, policy.ak_roots, now)
     return chain.summary
   })
@@ -81,16 +84,16 @@ export async function checkDocument(
     checkInstance(facts, needs(chain, 'the certificate chain'), policy),
   )
   await checks.run('document.quote_signature', true, () =>
-    quoteSignature(document.quote, needs(facts.ak, 'the attestation key')),
+    quoteSignature(quoteOf(document), needs(facts.ak, 'the attestation key')),
   )
   await checks.run('document.quote_selection', true, () =>
-    quoteSelection(document.quote, facts.pcrs),
+    quoteSelection(quoteOf(document), facts.pcrs),
   )
   await checks.run('document.quote_binding', true, async () => {
     const report = document.tee_report
       ? fromBase64url(document.tee_report.report)
       : new Uint8Array(0)
-    return quoteBound(document.quote, 'keys', facts.k, await sha256(report))
+    return quoteBound(quoteOf(document), 'keys', facts.k, await sha256(report))
   })
   await checks.run('document.pcr_key_set', true, async () => {
     ensure(
@@ -159,7 +162,8 @@ function checkInstance(facts: DocumentFacts, chain: AkChain, policy: Policy): st
 }
 
 async function acceptConfiguration(document: AttestationDocument, policy: Policy): Promise<string> {
-  const { authorities, metering, workloads } = document.configuration
+  const { authorities, metering, unsealed, workloads } = document.configuration
+  if (unsealed !== undefined) throw new Refusal(notSealed(unsealed))
   ensure(workloads.length > 0, 'no workload is configured')
   const names = new Set(workloads.map(({ name }) => name))
   ensure(names.size === workloads.length, 'two workloads have one name')
@@ -202,7 +206,7 @@ async function checkChallenge(facts: DocumentFacts, { challenge }: DocumentInput
   ensure(root !== undefined, 'the path from nonce to quote has the wrong length')
   await quoteSignature(answer.quote, needs(facts.ak, 'the attestation key'))
   await quoteSelection(answer.quote, facts.pcrs)
-  const [then, now] = [facts.document.quote, answer.quote].map(openAttest)
+  const [then, now] = [quoteOf(facts.document), answer.quote].map(openAttest)
   ensure(
     now!.resetCount === then!.resetCount && now!.restartCount === then!.restartCount,
     'the machine was started anew, or resumed, since the document was made',

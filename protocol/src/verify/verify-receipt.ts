@@ -10,8 +10,10 @@ import { leafHash, verifyInclusion } from '../merkle.ts'
 import type { Policy } from '../policy.ts'
 import { decodeReceipt, leafBytes, type Receipt } from '../receipt.ts'
 import { type Statement, type StatementType, saltedDigest } from '../statement.ts'
+import { NO_TPM } from '../unsealed.ts'
 import { type CheckEntry, Checks, ensure, needs, type Outcome, Refusal, Skip } from './checks.ts'
-import { openAttest, quoteBound, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { openAttest, quoteBound, quoteOf, quoteSelection, quoteSignature } from './quote-checks.ts'
+import { acceptSession } from './sealed-session.ts'
 import { checkTimes, iso } from './time-checks.ts'
 import {
   checkDocument,
@@ -134,7 +136,7 @@ class ReceiptState {
     await checks.run('receipt.grammar', true, () => this.#grammar())
     await checks.run('receipt.document', true, () => this.#sameDocument())
     await checks.run('receipt.checkpoint_signature', true, () => this.#signature())
-    const quote = () => needs(this.#receipt, 'the receipt').quote
+    const quote = () => quoteOf(needs(this.#receipt, 'the receipt'))
     // Witnesses bound the time; a wrong one fails the check of forks, and bounds nothing.
     const witnessed = this.#witnesses(now)
     const seen = witnessed.catch(() => undefined)
@@ -150,7 +152,9 @@ class ReceiptState {
         return quoteBound(quote(), 'checkpoint', this.#facts.k, await sha256(utf8(body)))
       }),
       checks.run('receipt.boot', true, () => this.#boot()),
-      checks.run('receipt.configuration', true, () => this.#configuration()),
+      checks.run('receipt.configuration', true, () =>
+        acceptSession(needs(this.#statements, 'the statements'), this.#document, this.#policy),
+      ),
       checks.run('receipt.metering', true, () => this.#metering()),
       checks.run('receipt.transport_key', true, () => this.#transportKey()),
       checks.run('receipt.request', false, () => this.#request()),
@@ -214,10 +218,11 @@ class ReceiptState {
 
   #boot(): string {
     const checkpoint = needs(this.#checkpoint, 'the checkpoint')
+    ensure(checkpoint.akName !== NO_TPM, 'the checkpoint says that there was no TPM')
     const ak = needs(this.#facts.ak, 'the attestation key')
     ensure(checkpoint.akName === toHex(ak.name), 'the checkpoint names another attestation key')
-    const now = openAttest(needs(this.#receipt, 'the receipt').quote)
-    const then = openAttest(this.#document.quote)
+    const now = openAttest(quoteOf(needs(this.#receipt, 'the receipt')))
+    const then = openAttest(quoteOf(this.#document))
     for (const quote of [now, then]) {
       ensure(
         quote.resetCount === checkpoint.resetCount,
@@ -229,35 +234,6 @@ class ReceiptState {
       )
     }
     return `reset ${checkpoint.resetCount}, restart ${checkpoint.restartCount}`
-  }
-
-  #configuration(): string {
-    const received = needs(this.#find('request.received'), 'the statements')
-    const workload = this.#document.configuration.workloads.find(
-      ({ name }) => name === received.workload,
-    )
-    ensure(
-      workload?.digest === received.workload_digest,
-      'the session ran a workload that was not measured',
-    )
-    const enforced = this.#find('seal.enforced') ?? this.#find('seal.joined')
-    if (!enforced) return 'no replica took part'
-    ensure(enforced.image === workload.image, 'the replica ran another image than measured')
-    ensure(
-      enforced.policy === workload.seal_policy,
-      'the replica was sealed under another policy than measured',
-    )
-    ensure(
-      this.#policy.seal_policies.includes(enforced.policy),
-      `seal policy ${enforced.policy} is not accepted`,
-    )
-    ensure(enforced.probes.reached === 0, 'a probe got through the seal')
-    const checked = this.#find('seal.checked')
-    ensure(
-      !checked || checked.ruleset_digest === enforced.ruleset_digest,
-      'the ruleset changed during the session',
-    )
-    return `${received.workload}, policy ${enforced.policy}, ${enforced.probes.blocked} probes refused`
   }
 
   #metering(): string {

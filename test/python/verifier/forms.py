@@ -44,6 +44,7 @@ REASONS = word(
     "registry.refused", "relay.lost", "replica.lost", "seal.breached", "seal.failed", "workload.failed",
     "workload.refused", "workload.too_large",
 )
+UNSEALED = word("system", "privileges", "software")
 reading_of_seal = dict(dropped_packets=integer(), rejected_packets=integer(), ruleset_digest=digest)
 
 found_sealed = dict(
@@ -70,6 +71,8 @@ statement = by(
             **found_sealed, **company, egress_open_ms=integer(), epoch=Maybe(ident), policy=SEAL_POLICY
         ),
         "seal.joined": _statement(**found_sealed, **company, epoch=ident, policy=KEPT, read_mono_us=big),
+        "seal.absent": _statement(reason=UNSEALED),
+        "tpm.absent": _statement(),
         "input_key.revealed": _statement(to=word("relay", "workload")),
         "activations.observed": _statement(
             content_digest=digest, hidden=integer(1), layers=integer(1), model=digest, tokens=integer(1)
@@ -125,6 +128,7 @@ configuration = record(
     attribution=name,
     authorities=listing(record(id=ident, public_key=exactly(32))),
     metering=METERING,
+    unsealed=Maybe(UNSEALED),
     version=VERSION,
     workloads=listing(
         record(
@@ -133,13 +137,13 @@ configuration = record(
         )
     ),
 )
-document = record(
-    ak=record(chain=listing(encoded(8192), 0, 6), public=encoded(1024)),
+_document = record(
+    ak=Maybe(record(chain=listing(encoded(8192), 0, 6), public=encoded(1024))),
     configuration=configuration,
     event_log=Maybe(encoded(262144)),
     key_set=key_set,
     pcrs=listing(record(digest=digest, index=integer(0, 23)), 0, 24),
-    quote=quote,
+    quote=Maybe(quote),
     started_ms=integer(),
     tee_report=Maybe(
         record(
@@ -150,13 +154,32 @@ document = record(
     transport_keys=listing(transport_key, 1, 4),
     version=VERSION,
 )
+
+
+def document(value):
+    _document(value)
+    there = {"ak", "event_log", "quote", "tee_report"} & set(value)
+    if "unsealed" in value["configuration"]:
+        ensure(not there and not value["pcrs"], "evidence of a machine that says it has none")
+    else:
+        ensure({"ak", "quote"} <= there, "no key or no quote")
+
+
 challenge = record(
     index=integer(0, 65535), path=listing(digest, 0, 16), quote=quote, size=integer(1, 65536)
 )
-receipt = record(
+_receipt = record(
     checkpoint=text(2048), document=digest, index=integer(), leaf=session_leaf, path=listing(exactly(32), 0, 48),
-    quote=quote, version=VERSION,
+    quote=Maybe(quote), version=VERSION,
 )
+
+
+def receipt(value):
+    _receipt(value)
+    absent = any(each["type"] == "tpm.absent" for each in value["leaf"]["statements"])
+    ensure(("quote" in value) != absent, "a quote, or tpm.absent")
+
+
 capability = pattern(r"[0-9a-f]{32}/[a-z0-9][a-z0-9._-]{0,63}")
 _reading = record(
     authority=ident,

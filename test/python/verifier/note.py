@@ -8,7 +8,7 @@ from .encodings import ensure, Refused, sha256, unbase64
 
 BODY = re.compile(
     r"([!-~]+)\n(0|[1-9][0-9]{0,14})\n([A-Za-z0-9+/]{43}=)\nstate ([0-9a-f]{64})\ncounter (0|[1-9][0-9]{0,19})\n"
-    r"time (0|[1-9][0-9]{0,14})\nboot (000b[0-9a-f]{64}) (0|[1-9][0-9]{0,9}) (0|[1-9][0-9]{0,9})\n"
+    r"time (0|[1-9][0-9]{0,14})\nboot (?:absent|(000b[0-9a-f]{64}) (0|[1-9][0-9]{0,9}) (0|[1-9][0-9]{0,9}))\n"
 )
 SIGNATURE = re.compile("\u2014 ([!-~]+) ([A-Za-z0-9+/]+={0,2})\n")
 
@@ -45,6 +45,6 @@ def parse_body(body):
     ensure(found, "malformed checkpoint")
     return {
         "origin": found[1], "size": int(found[2]), "root": unbase64(found[3]), "state": found[4],
-        "counter": int(found[5]), "time": int(found[6]), "ak_name": found[7], "reset": int(found[8]),
-        "restart": int(found[9]), "body": body,
+        "counter": int(found[5]), "time": int(found[6]), "ak_name": found[7] or "absent", "reset": int(found[8] or 0),
+        "restart": int(found[9] or 0), "body": body,
     }

@@ -7,10 +7,11 @@ LETTERS = {
     "request.received": "r", "seal.enforced": "e", "input_key.revealed": "k", "activations.observed": "o",
     "registry.applied": "a", "seal.checked": "c", "output.committed": "w", "seal.released": "u",
     "response.released": "d", "registry.read": "g", "session.aborted": "x",
-    "seal.joined": "j", "seal.kept": "p", "epoch.begun": "b", "epoch.ended": "f",
+    "seal.joined": "j", "seal.kept": "p", "epoch.begun": "b", "epoch.ended": "f", "seal.absent": "n", "tpm.absent": "t",
 }
 EPOCH = re.compile(r"bc?f")
-SESSION = re.compile(r"r(?:gd|[ej](?:x|k(?:x|o*(?:x|a(?:x|c(?:x|w(?:x|[up]d)))))))")
+UNSEALED = r"nt(?:x|k(?:x|o*(?:x|a(?:x|w(?:x|d)))))"
+SESSION = re.compile(rf"r(?:t?gd|{UNSEALED}|[ej](?:x|k(?:x|o*(?:x|a(?:x|c(?:x|w(?:x|[up]d)))))))")
 
 
 def find(statements, kind):
@@ -49,7 +50,7 @@ def check_grammar(statements):
     ensure((received["operation"] == "read") == ("g" in word), "operation and registry.read")
     applied = find(statements, "registry.applied")
     ensure(not applied or applied["operation"] == received["operation"], "operation and registry.applied")
-    if word[1] != "g":
+    if word[1] in "ej":
         check_seal(statements[1], find(statements, "seal.released"), find(statements, "seal.kept"))
 
 
@@ -64,3 +65,21 @@ def check_seal(began, released, kept):
         ensure(kept["epoch"] == epoch, "another epoch")
         for count in ("sessions_overlapping", "tenants"):
             ensure(kept[count] >= began[count], f"{count} fell")
+
+
+def check_configuration(statements, configuration, policy):
+    """The session ran the workload that was measured, under a seal that is accepted. None accepts that there was none."""
+    kinds = {each["type"] for each in statements}
+    ensure(not kinds & {"seal.absent", "tpm.absent"}, "nothing was sealed or quoted")
+    ensure("unsealed" not in configuration, "a machine that does not seal")
+    received, checked = find(statements, "request.received"), find(statements, "seal.checked")
+    measured = [w for w in configuration["workloads"] if w["name"] == received["workload"]][:1]
+    ensure(measured and measured[0]["digest"] == received["workload_digest"], "a workload not measured")
+    enforced = find(statements, "seal.enforced") or find(statements, "seal.joined")
+    if not enforced:
+        return
+    ensure(enforced["image"] == measured[0]["image"], "another image")
+    ensure(enforced["policy"] == measured[0]["seal_policy"], "another seal policy")
+    ensure(enforced["policy"] in policy["seal_policies"], "a seal that nobody accepts")
+    ensure(enforced["probes"]["reached"] == 0, "a probe got through")
+    ensure(not checked or checked["ruleset_digest"] == enforced["ruleset_digest"], "the ruleset changed")

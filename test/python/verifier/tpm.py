@@ -108,6 +108,11 @@ def check_binding(attest, purpose, k, x):
     ensure(attest.extra == sha256(f"sealed/quote/{purpose}/v1\0".encode(), k, x), "bound to something else")
 
 
+def quote_of(held):
+    ensure("quote" in held, "no quote: no TPM vouches for it")
+    return held["quote"]
+
+
 def opened(quote):
     return Attest(unbase64url(quote["attest"]))
 
