@@ -73,10 +73,39 @@ export async function startBoot(deps: BootDeps): Promise<BootState> {
   const { resetCount, restartCount } = await tpm.clock()
   const akName = toHex(tpm.ak.name)
   const thisBoot = `${akName} ${resetCount}`
+  const measuredConfiguration = await sha256(canonicalBytes(configuration))
+  const { key, keySet, k } = await openKeys(files, thisBoot, tlsSpkiDigest, {
+    before: () => refuseMeasured(tpm),
+    after: async (measured) => {
+      await tpm.extend(KEY_SET_PCR, measured)
+      await tpm.extend(CONFIGURATION_PCR, measuredConfiguration)
+    },
+  })
+  await requireMeasured(tpm, KEY_SET_PCR, k, 'the key set')
+  await requireMeasured(tpm, CONFIGURATION_PCR, measuredConfiguration, 'the configuration')
+  const transportKeys = new TransportKeys(key, files)
+  await transportKeys.refresh()
+  const teeReport = await reportOfBoot(deps, k)
+  return {
+    ...(teeReport && { teeReport }),
+    ledgerKey: key,
+    transportKeys,
+    keySet,
+    keySetDigest: k,
+    boot: { origin: logOrigin(k), akName, resetCount, restartCount },
+  }
+}
+
+/** The ledger key and key set of the boot of this name: what is there, or new ones, around which `measure` is called. */
+export async function openKeys(
+  files: KeyDirectory,
+  thisBoot: string,
+  tlsSpkiDigest: string | undefined,
+  measure?: { before(): Promise<void>; after(keySetDigest: Bytes): Promise<void> },
+): Promise<{ key: LedgerKey; keySet: KeySet; k: Bytes }> {
   const saved = await files.read(BOOT_FILE)
   const known = saved !== undefined && (JSON.parse(saved) as { boot: string }).boot === thisBoot
   let pem = known ? await files.read(LEDGER_FILE) : undefined
-  const measuredConfiguration = await sha256(canonicalBytes(configuration))
   let keySet: KeySet
   if (known && pem !== undefined) {
     keySet = check(
@@ -85,7 +114,7 @@ export async function startBoot(deps: BootDeps): Promise<BootState> {
       'key set',
     )
   } else {
-    await refuseMeasured(tpm)
+    await measure?.before()
     await files.clear()
     pem = generateLedgerKey().export({ type: 'pkcs8', format: 'pem' }) as string
     keySet = {
@@ -98,29 +127,14 @@ export async function startBoot(deps: BootDeps): Promise<BootState> {
       BOOT_FILE,
       JSON.stringify({ boot: thisBoot, key_set: new TextDecoder().decode(canonicalBytes(keySet)) }),
     )
-    await tpm.extend(KEY_SET_PCR, await keySetDigest(keySet))
-    await tpm.extend(CONFIGURATION_PCR, measuredConfiguration)
+    await measure?.after(await keySetDigest(keySet))
   }
   if (keySet.tls_spki_digest !== tlsSpkiDigest)
     throw new SealedError(
       'config.invalid',
       'the gateway’s TLS key is not the one measured at boot: restart the machine',
     )
-  const k = await keySetDigest(keySet)
-  await requireMeasured(tpm, KEY_SET_PCR, k, 'the key set')
-  await requireMeasured(tpm, CONFIGURATION_PCR, measuredConfiguration, 'the configuration')
-  const key = ledgerKey(createPrivateKey(pem))
-  const transportKeys = new TransportKeys(key, files)
-  await transportKeys.refresh()
-  const teeReport = await reportOfBoot(deps, k)
-  return {
-    ...(teeReport && { teeReport }),
-    ledgerKey: key,
-    transportKeys,
-    keySet,
-    keySetDigest: k,
-    boot: { origin: logOrigin(k), akName, resetCount, restartCount },
-  }
+  return { key: ledgerKey(createPrivateKey(pem)), keySet, k: await keySetDigest(keySet) }
 }
 
 /** The report of this boot: kept beside the keys, since hosts answer few requests. Asked for anew when it is not theirs. */

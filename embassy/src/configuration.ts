@@ -6,6 +6,7 @@ import {
   parseWorkload,
   SealedError,
   sha256Hex,
+  type Workload,
 } from '@sealed/protocol'
 import { ATTRIBUTION } from './registry/attribution.ts'
 import type { MeasuredWorkload } from './session/admission.ts'
@@ -28,12 +29,21 @@ export async function loadWorkloads(deployment: Deployment): Promise<LoadedWorkl
         'config.invalid',
         `${file}: activations none cannot be metered, and metering is required`,
       )
+    if (deployment.unsealed && !isPlainest(config))
+      throw new SealedError(
+        'config.invalid',
+        `${file}: where nothing is sealed there is no egress to open, no epoch to share and no link to take part over: egress is empty, seal_policy request, protocol plain`,
+      )
     if (loaded.some((other) => other.config.name === config.name))
       throw new SealedError('config.invalid', `two workloads are named ${config.name}`)
     loaded.push({ archive, replicas, config, digest: await sha256Hex(bytes) })
   }
   return loaded
 }
+
+/** Whether it asks for nothing that only a seal could give. */
+const isPlainest = ({ egress, protocol, seal_policy }: Workload): boolean =>
+  egress.length === 0 && seal_policy === 'request' && protocol !== 'cooperative'
 
 export const measuredConfiguration = (
   deployment: Deployment,
@@ -42,6 +52,7 @@ export const measuredConfiguration = (
   attribution: ATTRIBUTION,
   authorities: deployment.authorities.map(({ id, public_key }) => ({ id, public_key })),
   metering: deployment.metering,
+  ...(deployment.unsealed && { unsealed: deployment.unsealed }),
   version: 1,
   workloads: workloads.map(({ config, digest }) => ({
     activations: config.activations,

@@ -9,12 +9,7 @@ import {
   fromBase64url,
   SealedError,
 } from '@sealed/protocol'
-import { Challenges } from './attestation/challenges.ts'
-import { readEventLog } from './attestation/event-log.ts'
-import { ConfigfsTsm } from './attestation/tee.ts'
-import { attest, type BootDeps, startBoot } from './boot.ts'
 import { loadWorkloads, measuredConfiguration } from './configuration.ts'
-import { createContainers } from './containers/index.ts'
 import { issueCertificate, spkiDigest } from './keys/certificate.ts'
 import { KeyDirectory } from './keys/key-files.ts'
 import { FileFlag } from './ledger/flag.ts'
@@ -22,12 +17,11 @@ import { insist } from './ledger/insist.ts'
 import { Ledger } from './ledger/ledger.ts'
 import { Witnesses } from './ledger/witnesses.ts'
 import type { Log } from './log.ts'
+import { openMachine, RELAY_UID } from './machine.ts'
 import { createMetrics } from './metrics.ts'
 import { overviewOf, statesOf, statusOf } from './overview.ts'
 import { RelaySupervisor } from './relay/supervisor.ts'
-import { mountActivations, unmountBelow } from './replicas/activations-mount.ts'
 import { Fleet } from './replicas/fleet.ts'
-import { createSeal, nameservers } from './seal/index.ts'
 import { adminApp, removeParts } from './server/admin-app.ts'
 import { listenForCalls } from './server/channel.ts'
 import { gatewayApp } from './server/gateway-app.ts'
@@ -38,15 +32,9 @@ import { Sessions } from './session/sessions.ts'
 import { FreeDisk } from './store/free-disk.ts'
 import { Retention } from './store/retention.ts'
 import { Store } from './store/store.ts'
-import { openTpm } from './tpm/index.ts'
 import { UsageCounter } from './usage.ts'
 
 export const GATEWAY_GID = 64101
-export const RELAY_UID = 64103
-/** Source ports of the relay: outside the kernel's ephemeral range. */
-const RELAY_PORTS = [61_000, 61_999] as const
-/** Where workloads that take part themselves find the embassy, on their own link. */
-const EMBASSY_PORT = 7100
 /** How often the TPM's counter and chain are held against the database between sessions. */
 const CHECK_MS = 30_000
 
@@ -88,18 +76,18 @@ async function start(
   const states = () => statesOf(workloads, fleets)
   const metrics = createMetrics({ workloads: states, ready: () => status().ready })
   const { steps } = metrics
-  const tpm = metrics.measured(await openTpm(deployment.tpm.path))
-  cleanup.push(() => tpm.close())
-  const bootDeps: BootDeps = {
-    tpm,
-    files: new KeyDirectory(join(runtime, 'keys')),
-    configuration: measuredConfiguration(deployment, workloads),
-    chainPath: deployment.tpm.chain,
-    ...(deployment.tpm.event_log && { eventLog: await readEventLog(deployment.tpm.event_log) }),
-    ...teeOf(deployment),
-    ...(await gatewayCertificate(deployment)),
-  }
-  const boot = await startBoot(bootDeps)
+  const machine = await openMachine(
+    deployment,
+    {
+      files: new KeyDirectory(join(runtime, 'keys')),
+      configuration: measuredConfiguration(deployment, workloads),
+      ...(await gatewayCertificate(deployment)),
+    },
+    metrics,
+    (step) => cleanup.push(step),
+  )
+  const { boot, containers, pause, seal, unsealed } = machine
+  if (unsealed !== undefined) log('NOTHING IS SEALED OR ATTESTED HERE', { reason: unsealed })
   const fatal = (code: string, reason: string) => {
     log('nothing more is served', { code, reason })
     process.exit(1)
@@ -118,7 +106,7 @@ async function start(
     onFull: () => void disk.look(),
   })
   cleanup.push(() => store.close())
-  let attested = await attest(boot, bootDeps)
+  let attested = await machine.attest()
   const keep = () =>
     store.run('keepDocument', {
       digest: attested.digest,
@@ -135,7 +123,7 @@ async function start(
   cleanup.push(() => witnesses.stop())
   const ledger = new Ledger({
     store,
-    tpm,
+    tpm: machine.anchor(store),
     key: boot.ledgerKey,
     keySetDigest: boot.keySetDigest,
     boot: boot.boot,
@@ -149,24 +137,11 @@ async function start(
   await ledger.start()
   witnesses.notify()
   cleanup.push(() => ledger.stop())
-  const seal = createSeal({
-    id,
-    relayPorts: RELAY_PORTS,
-    embassyPort: EMBASSY_PORT,
-    relayUid: RELAY_UID,
-    probes: {
-      resolvers: nameservers(await readFile('/etc/resolv.conf', 'utf8').catch(() => '')),
-      targets: deployment.probes.targets,
-      busybox: '/bin/busybox',
-    },
-  })
   await seal.start()
   cleanup.push(() => seal.stop())
-  const containers = createContainers()
   await containers.sweep(id)
   cleanup.push(() => containers.sweep(id))
-  const activationsRoot = join(runtime, 'activations')
-  cleanup.push(() => unmountBelow(activationsRoot))
+  cleanup.push(() => machine.unmount())
 
   const sessions = new Sessions({
     workloads: new Map(workloads.map((workload) => [workload.config.name, workload])),
@@ -215,7 +190,7 @@ async function start(
       })
     return recovering
   }
-  await containers.loadImage(deployment.pause.archive, deployment.pause.image)
+  if (pause) await containers.loadImage(pause.archive, pause.image)
   let firstIndex = 0
   for (const workload of workloads) {
     await containers.loadImage(workload.archive, workload.config.image)
@@ -226,8 +201,9 @@ async function start(
       firstIndex,
       seal,
       containers,
-      pauseImage: deployment.pause.image,
-      mount: (name) => mountActivations(activationsRoot, name),
+      ...(unsealed && { unsealed }),
+      pauseImage: pause?.image ?? '',
+      mount: machine.mount,
       probeIntervalMs: deployment.probes.interval_ms,
       recoverSeal,
       ready: (link) => relay.reach(link),
@@ -253,7 +229,7 @@ async function start(
   )
   const rotation = setInterval(async () => {
     if (!(await boot.transportKeys.refresh())) return
-    attested = await attest(boot, bootDeps)
+    attested = await machine.attest()
     await keep()
     log('transport key rotated', { document: attested.digest })
   }, 60_000)
@@ -266,7 +242,6 @@ async function start(
     clearInterval(rotation)
     clearInterval(pruning)
   })
-  const challenges = new Challenges(tpm, boot.keySetDigest)
   const status = () =>
     statusOf(workloads, fleets, [
       ...(disk.isLow ? ['the disk is full'] : []),
@@ -274,7 +249,7 @@ async function start(
     ])
   const app = gatewayApp({
     document: () => attested.document,
-    challenges,
+    challenges: machine.challenges,
     store,
     ledger,
     status,
@@ -309,13 +284,6 @@ async function loadAuthorities(deployment: Deployment): Promise<Map<string, Uint
     authorities.set(id, key)
   }
   return authorities
-}
-
-function teeOf({ id, tee }: Deployment): Pick<BootDeps, 'tee'> {
-  if (!tee) return {}
-  const eventLog = tee.event_log
-  const options = { directory: tee.directory, name: `sealed-${id}` }
-  return { tee: new ConfigfsTsm({ ...options, ...(eventLog !== undefined && { eventLog }) }) }
 }
 
 /** The gateway's certificate, issued from the request that it left, and the digest that goes into the key set. */

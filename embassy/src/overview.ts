@@ -61,7 +61,7 @@ export function overviewOf(given: {
     attestation: {
       document: digest,
       evidence: [
-        'tpm',
+        ...(document.quote ? ['tpm'] : []),
         ...(document.event_log === undefined ? [] : ['event-log']),
         ...(document.tee_report ? [document.tee_report.kind] : []),
       ],

@@ -6,6 +6,7 @@ import { fromUtf8 } from './bytes.ts'
 import { witnessKeySchema } from './cosignature.ts'
 import { parseStrict } from './json.ts'
 import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
+import { unsealedReason } from './unsealed.ts'
 
 const path = v.pipe(text(4096), v.minLength(1))
 /** Of a file that several processes read, whatever their working directory is. */
@@ -108,7 +109,7 @@ const webOrigin = v.pipe(
   v.check(isOrigin, 'must be an origin as browsers write it, such as https://app.example'),
 )
 
-export const deploymentSchema = v.strictObject({
+const deploymentMembers = v.strictObject({
   /** `keys.json`, see `apiKeysSchema`; absent means that only loopback may call and no key is asked for. */
   api_keys: v.exactOptional(absolutePath),
   authorities: v.array(v.strictObject({ id: hex(16), name, public_key: base64url(32) })),
@@ -127,7 +128,8 @@ export const deploymentSchema = v.strictObject({
   id: hex(2),
   limits: v.optional(limitsSchema, {}),
   metering: v.picklist(['required', 'optional']),
-  pause: v.strictObject({ archive: path, image: digest }),
+  /** The container that holds a replica's network. */
+  pause: v.exactOptional(v.strictObject({ archive: path, image: digest })),
   probes: v.strictObject({
     interval_ms: integer(1_000),
     /** Further addresses that probes try to reach, beside host, siblings, resolver and metadata server. */
@@ -146,14 +148,18 @@ export const deploymentSchema = v.strictObject({
       event_log: v.exactOptional(path),
     }),
   ),
-  tpm: v.strictObject({
-    /** PEM file with the certificates above the attestation key's, root last. */
-    chain: path,
-    /** Event log of the boot: on a VM `/sys/kernel/security/tpm0/binary_bios_measurements`. */
-    event_log: v.exactOptional(path),
-    /** `/dev/tpmrm0`, or the Unix socket of a software TPM. */
-    path,
-  }),
+  tpm: v.exactOptional(
+    v.strictObject({
+      /** PEM file with the certificates above the attestation key's, root last. */
+      chain: path,
+      /** Event log of the boot: on a VM `/sys/kernel/security/tpm0/binary_bios_measurements`. */
+      event_log: v.exactOptional(path),
+      /** `/dev/tpmrm0`, or the Unix socket of a software TPM. */
+      path,
+    }),
+  ),
+  /** The machine cannot seal, and why. Nothing is sealed or attested then, and every receipt says so and fails. */
+  unsealed: v.exactOptional(unsealedReason),
   version: v.literal(1),
   witnesses: v.exactOptional(v.pipe(v.array(witnessSchema), v.maxLength(8))),
   workloads: v.pipe(
@@ -162,6 +168,15 @@ export const deploymentSchema = v.strictObject({
     v.maxLength(8),
   ),
 })
+/** A deployment seals, with all that it takes, or says that it does not and names none of it. */
+export const deploymentSchema = v.pipe(
+  deploymentMembers,
+  v.check(
+    ({ pause, tee, tpm, unsealed }) =>
+      unsealed === undefined ? pause !== undefined && tpm !== undefined : !pause && !tpm && !tee,
+    'pause and tpm stand, or unsealed does and neither they nor tee',
+  ),
+)
 export type Deployment = v.InferOutput<typeof deploymentSchema>
 
 /** Parses `sealed.json`; throws `json.invalid` or `config.invalid` naming the member at fault. */

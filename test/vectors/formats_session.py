@@ -140,7 +140,7 @@ def grammar_vectors():
             tried.add(order)
         for each in KINDS:
             tried.add(good[:i] + each + good[i + 1 :])
-    tried |= {"rx", "rd", "r", "g", "rgx", "rgud", "rgdd", "rged", "x", "d", "ekoacwud", "rekoacwudrekoacwud", "rekoacwuxd", "rekxx", "rexd", "grd", "rggd", "bf", "bcf"}
+    tried |= {"rx", "rd", "r", "g", "rgx", "rgud", "rgdd", "rged", "x", "d", "ekoacwud", "rekoacwudrekoacwud", "rekoacwuxd", "rekxx", "rexd", "grd", "rggd", "bf", "bcf", "rntkoacwud", "rntkoacwd", "rntkoawud", "rntkacwpd", "rnkoawd", "rtkoawd", "rtnkoawd", "rntgd", "rngd", "rttgd", "rtx"}
     # The grammar as SPEC.md writes it.
     whole = "{}(x|k(x|o*(x|a(x|c(x|w(x|{}d))))))"
     unsealed = "nt(x|k(x|o*(x|a(x|w(x|d)))))"

@@ -121,6 +121,10 @@ function statementLine(s: Statement, paint: Paint): Line | undefined {
         s.type === 'seal.joined' ? 'joined' : 'sealed',
         `at ${iso(s.utc_ms)}, policy ${s.policy}${beside(s)}; probes: ${s.probes.blocked} refused, ${s.probes.reached} got through, ${s.probes.age_ms} ms ago`,
       ]
+    case 'seal.absent':
+      return ['NOT sealed', paint('red', `this machine cannot seal (${s.reason})`)]
+    case 'tpm.absent':
+      return ['NOT attested', paint('red', 'no TPM counted this session, and none quotes it')]
     case 'input_key.revealed':
       return ['input key', `revealed to the ${s.to}`]
     case 'activations.observed':

@@ -24,7 +24,7 @@ import { type Steps, UNMEASURED } from '../steps.ts'
 import type { Draft } from '../store/stamp.ts'
 import type { Boot, Closing, Kept, Opening, RestoredStart, Stepped } from '../store/step.ts'
 import type { Store } from '../store/store.ts'
-import type { Tpm } from '../tpm/index.ts'
+import type { Anchor } from '../tpm/index.ts'
 import type { Flag } from './flag.ts'
 import {
   CHAIN_INDEX,
@@ -55,7 +55,7 @@ interface End {
 
 export interface LedgerDeps {
   store: Store
-  tpm: Tpm
+  tpm: Anchor
   key: LedgerKey
   keySetDigest: Uint8Array
   boot: Boot
@@ -307,16 +307,19 @@ export class Ledger {
     const { tpm, key, keySetDigest, boot, begun } = this.#deps
     await begun.set()
     const extraData = await quoteBinding('checkpoint', keySetDigest, await sha256(utf8(body)))
-    const [note, { attest, signature }] = await Promise.all([
+    const [note, quoted] = await Promise.all([
       signNote(body, boot.origin, key.publicKey, key.sign),
       tpm.quote(extraData, QUOTED_PCRS),
     ])
-    if (parseAttest(attest).resetCount !== boot.resetCount)
+    if (quoted && parseAttest(quoted.attest).resetCount !== boot.resetCount)
       throw new SealedError(
         'boot.key_lost',
         'the TPM was reset behind the embassy: start again, as a new boot',
       )
-    const quote = { attest: toBase64url(attest), signature: toBase64url(signature) }
+    const quote = quoted && {
+      attest: toBase64url(quoted.attest),
+      signature: toBase64url(quoted.signature),
+    }
     const receipts = proofs.map(({ session, leaf, document, index, path }) => ({
       session,
       index,
@@ -325,7 +328,7 @@ export class Ledger {
         document,
         index,
         path,
-        quote,
+        ...(quote && { quote }),
         version: 1,
       }),
     }))

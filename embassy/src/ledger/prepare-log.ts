@@ -1,10 +1,10 @@
 // What a start must know before anything is served: whether this database and this TPM belong together, and how the log of
 // this boot goes on. A database that is behind is refused, with one exception that no reading and no log hides: a backup
 // that somebody restored on purpose, in a boot whose ledger key has signed nothing yet, so that no two logs have one name.
-import { SealedError, toHex } from '@sealed/protocol'
+import { NO_TPM, SealedError, toHex } from '@sealed/protocol'
 import type { Boot, RestoredStart } from '../store/step.ts'
 import type { Store } from '../store/store.ts'
-import type { Tpm } from '../tpm/index.ts'
+import type { Anchor } from '../tpm/index.ts'
 import type { Flag } from './flag.ts'
 
 /** NV indices of the counter and of the chain that bind the database to this TPM. */
@@ -13,16 +13,17 @@ export const CHAIN_INDEX = 0x01500019
 
 export interface PrepareDeps {
   store: Store
-  tpm: Tpm
+  tpm: Anchor
   keySetDigest: Uint8Array
   boot: Boot
   begun: Flag
   restored: Flag
 }
 
-/** Opens this boot's log; what is returned goes into its first step. Throws `state.rollback` and `log.damaged`. */
+/** Opens this boot's log; what is returned goes into its first step. Throws `state.rollback`, `log.damaged` and `config.invalid`. */
 export async function prepareLog(deps: PrepareDeps): Promise<RestoredStart | undefined> {
   const { begun, boot, keySetDigest, restored, store, tpm } = deps
+  await store.run('ensureOneKind', boot.akName === NO_TPM)
   const isRestored = await restored.isSet()
   const hasLog = await store.runLazy('hasLog', boot.origin)
   if (isRestored && !hasLog) {
@@ -62,7 +63,7 @@ async function beginAnchors({ store, tpm }: PrepareDeps): Promise<void> {
 }
 
 /** Counter and chain as they are; made where this TPM has none. */
-async function defineAnchors(tpm: Tpm): Promise<{ counter: bigint; chain: Uint8Array }> {
+async function defineAnchors(tpm: Anchor): Promise<{ counter: bigint; chain: Uint8Array }> {
   await tpm.counter.define(COUNTER_INDEX)
   await tpm.defineExtendNv(CHAIN_INDEX)
   return { counter: await tpm.counter.read(COUNTER_INDEX), chain: await tpm.readNv(CHAIN_INDEX) }

@@ -20,6 +20,14 @@ export async function mountActivations(root: string, name: string): Promise<stri
   return directory
 }
 
+/** The same where nothing can be mounted: a directory of this user's own. */
+export async function plainActivations(root: string, name: string): Promise<string> {
+  const directory = join(root, name)
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  clear(directory)
+  return directory
+}
+
 /** Unmounts every directory below `root`. */
 export async function unmountBelow(root: string): Promise<void> {
   for (const path of await mountPoints())

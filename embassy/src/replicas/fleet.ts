@@ -1,7 +1,7 @@
 // The replicas of one workload: born sealed, probed before they serve, given to one session at a time or to those of one
 // epoch, destroyed when anything about them is in doubt, and replaced in the background.
 import { setTimeout as delay } from 'node:timers/promises'
-import { type AbortReason, SealedError, type Workload } from '@sealed/protocol'
+import { type AbortReason, SealedError, type UnsealedReason, type Workload } from '@sealed/protocol'
 import { clear } from '../activations/sweep.ts'
 import type { ReplicaLink, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
@@ -18,6 +18,8 @@ export interface FleetDeps extends PlaceDeps {
   /** Number of the first replica: unique over all workloads of this instance. */
   firstIndex: number
   probeIntervalMs: number
+  /** Set where nothing is sealed: no reading is asked for, and no probe made. */
+  unsealed?: UnsealedReason
   /** Starts a new firewall process and retires whatever it finds changed. */
   recoverSeal: () => Promise<void>
   onLost: (replica: Replica, reason: AbortReason) => Promise<void>
@@ -80,11 +82,18 @@ export class Fleet {
   /** Starts every replica; throws when the first attempt of any fails. */
   async start(): Promise<void> {
     for (const place of this.#places) await this.#birth(place)
+    if (this.unsealed) return
     this.#timer = setInterval(() => void this.#probeIdle(), this.#deps.probeIntervalMs)
+  }
+
+  /** Why nothing is sealed here, where that is so. */
+  get unsealed(): UnsealedReason | undefined {
+    return this.#deps.unsealed
   }
 
   /** Lets a session into a replica that it got a place in. Resolves when every way out is closed and read back to be so. */
   async enter(replica: Replica, session: Entering): Promise<Entered> {
+    if (this.unsealed) return { reading: undefined, company: ALONE }
     const shared = this.workload.config.epoch
     if (!shared) return { reading: await this.#timedSeal(replica), company: ALONE }
     const known = replica.epoch

@@ -77,7 +77,7 @@ export async function bear(
     image: config.image,
     pause: pause.id,
     instance: id,
-    env: [...config.env, { name: 'PORT', value: String(config.port) }],
+    env: [...config.env, { name: 'PORT', value: String(link.workloadPort) }],
     memoryBytes: config.memory_bytes,
     pids: config.pids,
     activations,

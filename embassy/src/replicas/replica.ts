@@ -7,7 +7,8 @@ export type Reading = Pick<SealReading, 'ruleset_digest' | 'dropped_packets' | '
 
 /** How a session found its replica sealed. */
 export interface Entered {
-  reading: Reading
+  /** Undefined where nothing is sealed. */
+  reading: Reading | undefined
   company: Company
   /** The epoch that it is in, under that seal policy; `readUs` where it joined others, whose seal was read then. */
   epoch?: { id: string; readUs?: bigint }

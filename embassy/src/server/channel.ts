@@ -1,10 +1,11 @@
 // The embassy's socket for its relay: calls and answers as lines of JSON, any number under way at once. HTTP cost more
 // here than the steps that it carried. Only the relay's user can open it, and what it says is checked like a stranger's.
-import { chmod, chown, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { SealedError, toRpcError } from '@sealed/protocol'
 import { Lines } from '../lines.ts'
 import type { Listening } from './listen.ts'
+import { restrict } from './restrict.ts'
 
 /** One function a call: the session that it is of, and what else was said. */
 export type Calls = Record<CallName, (session: string, body: unknown) => Promise<unknown>>
@@ -34,8 +35,7 @@ export async function listenForCalls(calls: Calls, path: string, gid: number): P
     server.once('error', reject)
     server.listen(path, () => resolve())
   })
-  await chown(path, 0, gid)
-  await chmod(path, 0o660)
+  await restrict(path, gid)
   return {
     close: () =>
       new Promise((resolve) => {

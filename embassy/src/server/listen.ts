@@ -1,13 +1,14 @@
 // Serves a Hono app on a Unix socket that one group may open. The socket's directory is the embassy's.
-import { chmod, chown, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Hono } from 'hono'
+import { restrict } from './restrict.ts'
 
 export interface Listening {
   close(): Promise<void>
 }
 
-/** `gid` is the group that may connect; nobody else but root can, and without one root alone. */
+/** `gid` as for `restrict`. */
 export async function listen(app: Hono, path: string, gid?: number): Promise<Listening> {
   await rm(path, { force: true })
   const server = createAdaptorServer({ fetch: app.fetch })
@@ -20,8 +21,7 @@ export async function listen(app: Hono, path: string, gid?: number): Promise<Lis
     server.once('error', reject)
     server.listen(path, () => resolve())
   })
-  await chown(path, 0, gid ?? 0)
-  await chmod(path, gid === undefined ? 0o600 : 0o660)
+  await restrict(path, gid)
   return {
     close: () =>
       new Promise((resolve) => {

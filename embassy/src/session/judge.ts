@@ -11,7 +11,7 @@ import {
 import { contentDigest } from '../digests.ts'
 import { ATTRIBUTION } from '../registry/attribution.ts'
 import type { Fleet } from '../replicas/fleet.ts'
-import type { Replica } from '../replicas/replica.ts'
+import type { Reading, Replica } from '../replicas/replica.ts'
 import { type Steps, UNMEASURED } from '../steps.ts'
 import { type Draft, extend, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
@@ -47,14 +47,7 @@ export async function judge(
   const observed = await (deps.steps ?? UNMEASURED).time('activations', () =>
     observeFor(session, fleet, commit.status, deps),
   )
-  const checked = await fleet.check(replica)
-  const sealed = session.statements[1]!
-  if (!('ruleset_digest' in sealed) || checked.ruleset_digest !== sealed.ruleset_digest)
-    throw new Refused(
-      'seal.breached',
-      'seal.breached',
-      'the firewall’s ruleset changed during the session',
-    )
+  const checked = fleet.unsealed ? undefined : await readBack(session, fleet)
   if (session.cooperation && !session.cooperation.agrees(commit.output_sha256))
     throw new Refused(
       'workload.failed',
@@ -75,19 +68,32 @@ export async function judge(
       ...(observed && { observation: observed.observation }),
       outputBytes: commit.output_bytes,
       after: [
-        { type: 'seal.checked', ...checked },
+        ...(checked ? [{ type: 'seal.checked', ...checked } as const] : []),
         {
           type: 'output.committed',
           output_bytes: commit.output_bytes,
           output_digest: contentDigest(session.salt, fromHex(commit.output_sha256)),
           status: commit.status,
         },
-        letGo(session, replica),
+        ...(checked ? [letGo(session, replica)] : []),
         { type: 'response.released', to: 'gateway' },
       ],
     },
     account: session.account,
   }
+}
+
+/** The firewall as it is now, whose rules are those that the session was sealed under. */
+async function readBack(session: Session, fleet: Fleet): Promise<Reading> {
+  const checked = await fleet.check(session.replica!)
+  const sealed = session.statements[1]!
+  if (!('ruleset_digest' in sealed) || checked.ruleset_digest !== sealed.ruleset_digest)
+    throw new Refused(
+      'seal.breached',
+      'seal.breached',
+      'the firewall’s ruleset changed during the session',
+    )
+  return checked
 }
 
 function letGo(session: Session, { epoch }: Replica): Draft {

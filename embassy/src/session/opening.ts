@@ -1,6 +1,6 @@
 // The statements with which a session opens, once its replica is sealed: what was asked, the firewall as read back,
-// and that the key is about to be revealed.
-import type { Statement } from '@sealed/protocol'
+// and that the key is about to be revealed. Where nothing is sealed they say that.
+import type { Statement, UnsealedReason } from '@sealed/protocol'
 import type { Entered, Replica } from '../replicas/replica.ts'
 import { type Draft, extend } from '../store/stamp.ts'
 import type { MeasuredWorkload } from './admission.ts'
@@ -11,10 +11,11 @@ export function opening(
   replica: Replica,
   workload: MeasuredWorkload,
   entered: Entered,
+  unsealed: UnsealedReason | undefined,
 ): Statement[] {
   const received = extend([], [session.received])
   return extend(received, [
-    sealing(replica, workload, entered),
+    ...sealing(replica, workload, entered, unsealed),
     {
       type: 'input_key.revealed',
       to: workload.config.protocol === 'cooperative' ? 'workload' : 'relay',
@@ -22,11 +23,17 @@ export function opening(
   ])
 }
 
+/** No replica takes part in a reading, and so no seal; a TPM counts it, or there is none. */
+export const openingOfReading = (session: Session, unsealed: UnsealedReason | undefined) =>
+  extend([], [session.received, ...(unsealed ? [{ type: 'tpm.absent' } as const] : [])])
+
 function sealing(
   replica: Replica,
   { config }: MeasuredWorkload,
   { company, epoch, reading }: Entered,
-): Draft {
+  unsealed: UnsealedReason | undefined,
+): Draft[] {
+  if (unsealed) return [{ type: 'seal.absent', reason: unsealed }, { type: 'tpm.absent' }]
   const { atMs, blocked, reached } = replica.probes
   const found = {
     ...reading,
@@ -39,7 +46,9 @@ function sealing(
     replica: replica.index,
     sessions_before: replica.sessionsBefore,
   }
-  return epoch?.readUs === undefined
-    ? { type: 'seal.enforced', ...found, egress_open_ms: replica.egressOpenMs }
-    : { type: 'seal.joined', ...found, read_mono_us: String(epoch.readUs) }
+  return [
+    epoch?.readUs === undefined
+      ? { type: 'seal.enforced', ...found, egress_open_ms: replica.egressOpenMs }
+      : { type: 'seal.joined', ...found, read_mono_us: String(epoch.readUs) },
+  ]
 }

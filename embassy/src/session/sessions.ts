@@ -19,13 +19,13 @@ import type { ClosedSession, Ledger } from '../ledger/ledger.ts'
 import type { Fleet } from '../replicas/fleet.ts'
 import type { ReplicaLink } from '../seal/index.ts'
 import type { FreeDisk } from '../store/free-disk.ts'
-import { type Draft, extend, monoUs } from '../store/stamp.ts'
+import { type Draft, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
 import { type AdmissionDeps, admit, signingHalf } from './admission.ts'
 import { Cooperation } from './cooperation.ts'
 import { judge, reasonOf } from './judge.ts'
 import { ensureCallerBelow, ensureQueueBelow } from './limits.ts'
-import { opening } from './opening.ts'
+import { opening, openingOfReading } from './opening.ts'
 import { idTaken, over, replayed } from './refusals.ts'
 import { revealedTo } from './revealed.ts'
 import type { Session } from './session.ts'
@@ -197,7 +197,7 @@ export class Sessions {
     const reason = 'embassy.restarted'
     for (const { id, statements } of sessions) {
       const last = statements.at(-1)?.type
-      if (last === 'request.received') {
+      if (last === 'request.received' || last === 'tpm.absent') {
         ledger.drop(id)
         continue
       }
@@ -215,7 +215,7 @@ export class Sessions {
     const entered = await fleet.enter(replica, session)
     session.sealedAt = monoUs()
     session.cancel.signal.throwIfAborted()
-    session.statements = opening(session, replica, fleet.workload, entered)
+    session.statements = opening(session, replica, fleet.workload, entered, fleet.unsealed)
     replica.sessionsBefore += 1
   }
 
@@ -333,7 +333,7 @@ export class Sessions {
   async #read(session: Session, after: number | undefined): Promise<Revealed> {
     const { id } = session
     session.step('begin')
-    session.statements = extend([], [session.received])
+    session.statements = openingOfReading(session, this.#fleet(session).unsealed)
     try {
       this.#deps.disk.ensureRoom()
       await this.#openOnDisk(session)

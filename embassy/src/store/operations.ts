@@ -25,14 +25,14 @@ import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import { checkRegistry, cover, digestOf, SignatureCache, stateOf } from './registry-rows.ts'
 import { type Connection, getMeta, nodesOf, Statements, setMeta } from './rows.ts'
 import type { Boot, Closing, Kept, Opening, Proof, RestoredStart, Step, Stepped } from './step.ts'
-import { UsageRows } from './usage-rows.ts'
+import { MarkedRows } from './unsealed-mark.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
 
 /** An open session or epoch, as it stands on disk. */
 type Begun = Pick<Opening, 'id' | 'statements'>
 
-export class Operations extends UsageRows {
+export class Operations extends MarkedRows {
   readonly #db: Connection
   readonly #sql: Statements
   readonly #cache = new SignatureCache()

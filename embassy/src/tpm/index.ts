@@ -1,3 +1,3 @@
 // The TPM as the rest of the embassy sees it.
 export type { AttestationKey } from './attestation-key.ts'
-export { openTpm, type Quote, type Tpm, type TpmClock } from './tpm.ts'
+export { type Anchor, openTpm, type Quote, type Tpm, type TpmClock } from './tpm.ts'

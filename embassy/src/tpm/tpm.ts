@@ -62,6 +62,11 @@ export interface Tpm {
   close(): Promise<void>
 }
 
+/** What the ledger needs of a TPM, or of what stands in its place: without one there is no quote. */
+export type Anchor = Pick<Tpm, 'counter' | 'defineExtendNv' | 'extendNv' | 'readNv'> & {
+  quote(extraData: Uint8Array, pcrs: readonly number[]): Promise<Quote | undefined>
+}
+
 /** Tries for all PCRs without an extend in between, by whoever else uses the TPM. */
 const STEADY_ATTEMPTS = 5
 

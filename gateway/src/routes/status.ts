@@ -50,7 +50,7 @@ const page = ({
 )}</tbody>
 </table>
 <p>Metering: ${metering}.</p>
-<p>Attestation: ${attestation.evidence.join(', ')}; document <code>${attestation.document}</code>.</p>
+<p>Attestation: ${attestation.evidence.join(', ') || 'none: nothing is sealed or attested on this machine'}; document <code>${attestation.document}</code>.</p>
 <p>Log: ${
   checkpoint
     ? html`<code>${checkpoint.origin}</code>, ${checkpoint.size} leaves, last checkpoint ${new Date(checkpoint.utc_ms).toISOString()}.`
