@@ -2,12 +2,11 @@
 // receipts prove nothing, for trying things out against a machine that cannot be verified yet. It has an import path of
 // its own, `@sealed/client/insecure`, so that nobody comes to use it by an option.
 import { type Policy, STRICT_POLICY } from '@sealed/protocol'
-import { type Attested, currentTransportKey, inspect } from './attest.ts'
 import { Attester } from './attester.ts'
-import { exchange } from './exchange.ts'
 import { buildFetch, type SdkFetch } from './fetch/build.ts'
 import type { SealedFetchOptions } from './fetch/sealed-fetch.ts'
-import { type Fetch, Gateway } from './gateway.ts'
+import { Gateway } from './gateway.ts'
+import { askUnverified, inspectUnverified } from './unverified.ts'
 
 export type InsecureFetchOptions = Omit<SealedFetchOptions, 'policy' | 'strict'> & {
   /** What verdicts are given under; none of them is insisted on. The strict one without it. */
@@ -20,7 +19,7 @@ export function createInsecureFetch(options: InsecureFetchOptions): SdkFetch {
   const { apiKey, fetch, now } = rest
   const reach = { url, ...(apiKey && { apiKey }), ...(fetch && { fetch }), ...(now && { now }) }
   const attester = new Attester({
-    attest: (signal) => unverified({ ...reach, policy, signal }),
+    attest: (signal) => inspectUnverified({ ...reach, policy, signal }),
     ...(now && { now }),
     ...(attestationMaxAgeMs !== undefined && { maxAgeMs: attestationMaxAgeMs }),
   })
@@ -28,19 +27,6 @@ export function createInsecureFetch(options: InsecureFetchOptions): SdkFetch {
     ...rest,
     gateway: new Gateway(reach),
     attester,
-    exchange: (request) => exchange({ ...request, verdict: 'report' }),
+    exchange: askUnverified,
   })
-}
-
-async function unverified(options: {
-  url: string
-  policy: Policy
-  signal: AbortSignal
-  fetch?: Fetch
-  now?: () => number
-}): Promise<Attested> {
-  const inspection = await inspect(options)
-  const { policy, now = Date.now } = options
-  const transportKey = currentTransportKey(inspection.document, now())
-  return { ...inspection, gateway: new Gateway(options), policy, now, transportKey }
 }

@@ -4,6 +4,8 @@ import { type Answer, type AskOptions, ask } from './ask.ts'
 import { type Authority, instruct, instructUpdate } from './authority.ts'
 
 export type OperationOptions = Omit<AskOptions, 'instructions'>
+/** How a machine is asked: `ask` asks only one that was verified. */
+export type Send = (options: AskOptions) => Promise<Answer>
 
 /** Checks a capability's name as it stands in instructions; throws `instructions.invalid`. */
 export function checkCapability(capability: string): string {
@@ -17,15 +19,16 @@ export const write = (
     capability: string
     polarity?: 'positive' | 'negative'
   },
+  send: Send = ask,
 ): Promise<Answer> => {
   const { authority, capability, polarity = 'positive', ...request } = options
   const action = { type: 'write', capability: checkCapability(capability), polarity } as const
-  return ask({ ...request, instructions: instruct(authority, action) })
+  return send({ ...request, instructions: instruct(authority, action) })
 }
 
 /** Asks the workload and says explicitly that the meters are to move, as they do when nothing is said. */
-export const update = (options: OperationOptions): Promise<Answer> =>
-  ask({ ...options, instructions: instructUpdate })
+export const update = (options: OperationOptions, send: Send = ask): Promise<Answer> =>
+  send({ ...options, instructions: instructUpdate })
 
 /** Reads the authority's meters with their coverage and the openings of its changes. Throws `response.invalid` for an answer that is no reading. */
 export async function read(
@@ -34,10 +37,11 @@ export async function read(
     /** `next` of an earlier reading: this one's openings go on from there. */
     after?: number
   },
+  send: Send = ask,
 ): Promise<Answer & { reading: Reading }> {
   const { after, authority, ...request } = options
   const instructions = instruct(authority, { ...(after !== undefined && { after }), type: 'read' })
-  const answer = await ask({ ...request, body: new Uint8Array(0), instructions })
+  const answer = await send({ ...request, body: new Uint8Array(0), instructions })
   const reading = readingOf(answer.output)
   if (reading.authority !== authority.id)
     throw new SealedError('response.invalid', `the reading is for authority ${reading.authority}`)

@@ -10,6 +10,8 @@ export interface Io {
   env: Record<string, string | undefined>
   cwd: string
   fetch?: Fetch
+  /** Set by `bin/insecure.ts` alone: machines are asked whatever their verdict is. */
+  insecure?: boolean
   now: () => number
   /** Resolves when the user has had enough; a second Ctrl-C ends the process at once. */
   interrupted: () => Promise<void>

@@ -7,8 +7,9 @@ import { readAuthorityFile } from '../../authority-file.ts'
 import { read } from '../../operations.ts'
 import { type Io, plainLine, printJson } from '../io.ts'
 import { storyteller } from '../story.ts'
-import { EXIT, type Exit, UsageError } from '../usage.ts'
-import { inSession, type SessionFlags, sessionJson, tell } from './session.ts'
+import { type Exit, UsageError } from '../usage.ts'
+import { exitOf } from '../verdict-lines.ts'
+import { inSession, type SessionFlags, sendOf, sessionJson, tell } from './session.ts'
 
 export async function readCommand(
   io: Io,
@@ -17,7 +18,7 @@ export async function readCommand(
   const authority = await readAuthorityFile(resolve(io.cwd, flags.authority))
   const ask = (after?: number) =>
     inSession(io, flags, (options) =>
-      read({ ...options, authority, ...(after !== undefined && { after }) }),
+      read({ ...options, authority, ...(after !== undefined && { after }) }, sendOf(io)),
     )
   let answer = await ask()
   if (flags.openings !== undefined) {
@@ -37,7 +38,7 @@ export async function readCommand(
   tell(storyteller(io, flags), answer, answer.verdict, [])
   if (flags.json) printJson(io, { ...sessionJson(answer), reading: answer.reading })
   else io.stdout.write(`${readingLines(answer.reading).join('\n')}\n`)
-  return EXIT.ok
+  return exitOf(answer.verdict)
 }
 
 function readingLines({ coverage, meters }: Reading): string[] {

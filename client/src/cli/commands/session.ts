@@ -5,13 +5,21 @@ import { type Answer, ask } from '../../ask.ts'
 import { attest } from '../../attest.ts'
 import { readAuthorityFile } from '../../authority-file.ts'
 import { type Evidence, GatewayFailure, VerdictError } from '../../failure.ts'
-import { checkCapability, type OperationOptions, update, write } from '../../operations.ts'
+import {
+  checkCapability,
+  type OperationOptions,
+  type Send,
+  update,
+  write,
+} from '../../operations.ts'
+import { askUnverified, inspectUnverified } from '../../unverified.ts'
 import { CHAT_ENDPOINT, type ChatFlags, chatBody, readChat, readPrompt } from '../chat.ts'
 import { prepareFolder, saveEvidence } from '../evidence-folder.ts'
 import { type Io, painter, plain, printJson } from '../io.ts'
 import { attestOptions, type CommonFlags } from '../settings.ts'
 import { type Reach, type Story, storyteller } from '../story.ts'
 import { EXIT, type Exit, UsageError } from '../usage.ts'
+import { exitOf } from '../verdict-lines.ts'
 
 export interface SessionFlags extends CommonFlags, ChatFlags {
   apiKey?: string
@@ -20,10 +28,10 @@ export interface SessionFlags extends CommonFlags, ChatFlags {
 }
 
 export const askCommand = (io: Io, prompt: string | undefined, flags: SessionFlags) =>
-  converse(io, prompt, flags, ask)
+  converse(io, prompt, flags, sendOf(io))
 
 export const updateCommand = (io: Io, prompt: string | undefined, flags: SessionFlags) =>
-  converse(io, prompt, flags, update)
+  converse(io, prompt, flags, (options) => update(options, sendOf(io)))
 
 export async function writeCommand(
   io: Io,
@@ -39,9 +47,12 @@ export async function writeCommand(
     throw new UsageError((error as Error).message, 'capability')
   }
   return converse(io, prompt, flags, (options) =>
-    write({ ...options, authority, capability, polarity }),
+    write({ ...options, authority, capability, polarity }, sendOf(io)),
   )
 }
+
+/** How this command asks. */
+export const sendOf = (io: Io): Send => (io.insecure ? askUnverified : ask)
 
 async function converse(
   io: Io,
@@ -57,7 +68,7 @@ async function converse(
   tell(story, answer, answer.verdict, chat.reached)
   if (flags.json) printJson(io, { ...sessionJson(answer), output: chat.json ?? chat.text })
   else io.stdout.write(`${io.stdout.isTTY ? plain(chat.text) : chat.text}\n`)
-  if (answer.status < 400) return EXIT.ok
+  if (answer.status < 400) return exitOf(answer.verdict)
   story.line('failed', painter(io, 'stderr')('red', `the workload answered ${answer.status}`))
   return EXIT.failed
 }
@@ -74,7 +85,8 @@ export async function inSession<A extends Answer>(
   const folder = flags.save === undefined ? undefined : resolve(io.cwd, flags.save)
   if (folder !== undefined) await prepareFolder(folder)
   const story = storyteller(io, flags)
-  const attested = await attest(await attestOptions(flags, io))
+  const options = await attestOptions(flags, io)
+  const attested = await (io.insecure ? inspectUnverified : attest)(options)
   story.attested(attested)
   try {
     const answer = await operation({
