@@ -104,7 +104,7 @@ function processesOf(instance: Instance): { name: string; spentMs: () => number;
     { name: 'embassy', spentMs: () => cpuMs(embassy), ours: true },
     { name: 'nft (firewall)', spentMs: firewall, ours: true },
     { name: 'nft (its watch)', spentMs: () => cpuMs(watch), ours: true },
-    { name: 'swtpm (stands for the TPM)', spentMs: () => cpuMs(instance.tpmPid), ours: false },
+    { name: 'swtpm (stands for the TPM)', spentMs: () => cpuMs(instance.tpmPid!), ours: false },
   ]
 }
 

@@ -6,6 +6,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { REPOSITORY } from './instance/paths.ts'
+import { unsealedFlag, unsealedParagraph } from './instance/unsealed.ts'
 import { up } from './up.ts'
 import { startOutside } from './world/outside.ts'
 import { run } from './world/run.ts'
@@ -16,9 +17,16 @@ const SAMPLES = JSON.parse(
 const [FIRST, SECOND] = Object.keys(SAMPLES) as [string, string]
 const MOST_OF_THE_OTHER = 200_000
 
-const { values } = parseArgs({ options: { transcript: { type: 'string' } } })
+const { values } = parseArgs({
+  options: { transcript: { type: 'string' }, unsealed: { type: 'string' } },
+})
+const unsealed = unsealedFlag(values.unsealed)
 const say = (line: string) => process.stdout.write(`${line}\n`)
+/** Said before and after anything else is. */
+const warn = () => unsealed && say(unsealedParagraph(unsealed))
 const SEALED = join(REPOSITORY, 'client', 'bin', 'sealed.ts')
+/** `sealed` asks no machine that does not verify. */
+const ASKING = unsealed ? join(REPOSITORY, 'client', 'bin', 'insecure.ts') : SEALED
 
 const state = join(REPOSITORY, '.sealed', `demo-${randomBytes(4).toString('hex')}`)
 const saved = join(state, 'saved')
@@ -27,20 +35,23 @@ let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     interrupted = true
-    void down().then(() => process.exit(130))
+    void down().then(() => {
+      warn()
+      process.exit(130)
+    })
   })
 async function down(): Promise<void> {
   for (const step of undo.splice(0).reverse()) await step()
 }
 
 /** Runs the command line a person would type, shows what it shows, and returns its exit code. */
-function sealed(...args: string[]): Promise<number> {
+function sealed(command: string, ...args: string[]): Promise<number> {
   const shown = args.map((arg) =>
     arg.startsWith(state) ? basename(arg) : arg.includes(' ') ? `'${arg}'` : arg,
   )
-  say(`\n$ sealed ${shown.join(' ')}`)
+  say(`\n$ ${basename(command, '.ts')} ${shown.join(' ')}`)
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [SEALED, ...args], {
+    const child = spawn(process.execPath, [command, ...args], {
       stdio: ['ignore', 'inherit', 'inherit'],
     })
     child.once('error', reject)
@@ -48,9 +59,12 @@ function sealed(...args: string[]): Promise<number> {
   })
 }
 
-async function must(...args: string[]): Promise<void> {
-  const code = await sealed(...args)
-  if (code !== 0) throw new Error(`sealed ${args[0]} ended with ${code}`)
+/** Where nothing is sealed, whatever asks ends with 1: its receipt does not verify. */
+const must = (...args: string[]): Promise<void> => mustEnd(unsealed ? 1 : 0, ASKING, ...args)
+
+async function mustEnd(expected: number, command: string, ...args: string[]): Promise<void> {
+  const code = await sealed(command, ...args)
+  if (code !== expected) throw new Error(`${args[0]} ended with ${code} instead of ${expected}`)
 }
 
 async function demo(): Promise<void> {
@@ -69,16 +83,12 @@ async function demo(): Promise<void> {
   const { authority } = JSON.parse(made) as {
     authority: { id: string; name: string; public_key: string }
   }
-  const outside = await startOutside({ id: randomBytes(3).toString('hex') })
-  undo.push(() => outside.stop())
-  const target = { address: outside.address4, protocol: 'tcp', port: outside.ports.tcp } as const
   const instance = await up(
     state,
     {
       workload: 'reference',
       authorities: [authority],
-      egress: [target],
-      env: { PROBE_TARGETS: `tcp:${target.address}:${target.port}` },
+      ...(unsealed ? { unsealed } : await wayOut()),
     },
     (line) => say(`· ${line}`),
   )
@@ -99,6 +109,9 @@ async function demo(): Promise<void> {
   await must('update', SAMPLES[FIRST]![0]!, ...step('update'))
   await must('read', '--authority', authorityFile, ...step('read'))
 
+  if (unsealed)
+    for (const label of await readdir(saved))
+      await mustEnd(1, SEALED, 'verify', join(saved, label), '--policy', instance.paths.policy)
   const reading = JSON.parse(await readFile(join(saved, 'read', 'response.body'), 'utf8')) as {
     meters: { capability: string; millionths: number }[]
   }
@@ -110,6 +123,14 @@ async function demo(): Promise<void> {
   if (!(meter(SECOND)! <= MOST_OF_THE_OTHER))
     throw new Error(`${SECOND} should have been used by 0.2 at most`)
   if (values.transcript) await transcript(values.transcript, instance.paths.policy)
+}
+
+/** Somewhere outside that the workload may reach while it is not sealed, and tries to reach while it is. */
+async function wayOut() {
+  const outside = await startOutside({ id: randomBytes(3).toString('hex') })
+  undo.push(() => outside.stop())
+  const target = { address: outside.address4, protocol: 'tcp', port: outside.ports.tcp } as const
+  return { egress: [target], env: { PROBE_TARGETS: `tcp:${target.address}:${target.port}` } }
 }
 
 /** Everything that was sent, received and proven, in one file that can be verified later. */
@@ -127,9 +148,14 @@ async function transcript(path: string, policyPath: string): Promise<void> {
   say(`transcript: ${path}`)
 }
 
+warn()
 try {
   await demo()
-  say('the demo did what the research note says: written, updated, read; every receipt verified')
+  say(
+    unsealed
+      ? 'the protocol ran as the research note says: written, updated, read; every receipt failed, as it must here'
+      : 'the demo did what the research note says: written, updated, read; every receipt verified',
+  )
 } catch (error) {
   if (!interrupted) {
     process.stderr.write(`the demo failed: ${(error as Error).message}\n`)
@@ -137,4 +163,5 @@ try {
   }
 } finally {
   await down()
+  warn()
 }

@@ -5,9 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type InstanceOptions, writeFiles } from './instance/files.ts'
 import { buildImage } from './instance/images.ts'
 import { type Paths, pathsOf, REPOSITORY } from './instance/paths.ts'
+import { writeProgram } from './instance/program.ts'
+import { makeRuntime, mountRuntime, removeRuntime, unmountRuntime } from './instance/runtime.ts'
 import { Supervised } from './instance/supervisor.ts'
 import { run } from './world/run.ts'
-import { startSoftwareTpm } from './world/tpm.ts'
+import { type SoftwareTpm, startSoftwareTpm } from './world/tpm.ts'
 
 const READY_DEADLINE_MS = 120_000
 
@@ -17,7 +19,8 @@ export interface Instance {
   url: string
   embassy: Supervised
   gateway: Supervised
-  tpmPid: number
+  /** Of the software TPM; undefined where there is none. */
+  tpmPid: number | undefined
   /** Stops the processes and powers the TPM off; `keep` leaves state for a later start. */
   stop(keep?: boolean): Promise<void>
 }
@@ -28,7 +31,7 @@ export async function up(
   options: InstanceOptions,
   say: (line: string) => void = () => {},
 ): Promise<Instance> {
-  const paths = pathsOf(stateDir)
+  const paths = pathsOf(stateDir, options.unsealed !== undefined)
   const undo: (() => Promise<unknown>)[] = []
   const down = async () => {
     for (const step of undo.splice(0).reverse()) await step()
@@ -36,27 +39,16 @@ export async function up(
   try {
     for (const directory of [paths.state, paths.images, paths.logs])
       await mkdir(directory, { recursive: true, mode: 0o700 })
-    await mountRuntime(paths.runtime)
-    undo.push(() => unmountRuntime(paths.runtime))
-    say('building images')
-    const [pause, workload] = [
-      await buildImage('pause', paths.images),
-      await buildImage(options.workload, paths.images),
-    ]
-    say('powering on a software TPM')
-    const tpm = await startSoftwareTpm({
-      stateDir: paths.state,
-      socketPath: join(paths.runtime, 'tpm.sock'),
-    })
-    undo.push(() => tpm.stop())
-    await writeFiles(paths, options, { pause, workload }, tpm)
+    const tpm = await (options.unsealed ? groundless : ground)(paths, options, say, undo)
     if (options.tls === 'embassy')
       await run(process.execPath, [
         join(REPOSITORY, 'gateway/src/tls-key.ts'),
         '--config',
         paths.config,
       ])
-    say('starting the embassy: keys, measurements, firewall, containers')
+    say(
+      `starting the embassy: ${options.unsealed ? 'keys, the workload as a child process' : 'keys, measurements, firewall, containers'}`,
+    )
     const embassy = new Supervised(
       'embassy',
       [join(REPOSITORY, 'embassy/src/main.ts'), '--config', paths.config],
@@ -80,11 +72,44 @@ export async function up(
       await down()
       if (!keep) await rm(paths.state, { recursive: true, force: true })
     }
-    return { paths, url, embassy, gateway, tpmPid: tpm.pid, stop }
+    return { paths, url, embassy, gateway, tpmPid: tpm?.pid, stop }
   } catch (error) {
     await down()
     throw error
   }
+}
+
+type Ground = (
+  paths: Paths,
+  options: InstanceOptions,
+  say: (line: string) => void,
+  undo: (() => Promise<unknown>)[],
+) => Promise<SoftwareTpm | undefined>
+
+/** What the embassy stands on: a tmpfs, images, a TPM, and the files that name them. */
+const ground: Ground = async (paths, options, say, undo) => {
+  await mountRuntime(paths.runtime)
+  undo.push(() => unmountRuntime(paths.runtime))
+  say('building images')
+  const pause = await buildImage('pause', paths.images)
+  const workload = await buildImage(options.workload, paths.images)
+  say('powering on a software TPM')
+  const tpm = await startSoftwareTpm({
+    stateDir: paths.state,
+    socketPath: join(paths.runtime, 'tpm.sock'),
+  })
+  undo.push(() => tpm.stop())
+  await writeFiles(paths, options, workload, { pause, tpm })
+  return tpm
+}
+
+/** The same on a machine that cannot seal. */
+const groundless: Ground = async (paths, options, _say, undo) => {
+  await makeRuntime(paths.runtime)
+  undo.push(() => removeRuntime(paths.runtime))
+  const workload = await writeProgram(options.workload, paths.state)
+  await writeFiles(paths, options, workload, undefined)
+  return undefined
 }
 
 /** Waits for a file that a process makes when it is ready; fails at once when the process dies. */
@@ -106,27 +131,3 @@ const exists = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   )
-
-/** A tmpfs of its own for sockets and keys: gone with the machine, and bounded. What a killed instance left goes first. */
-async function mountRuntime(path: string): Promise<void> {
-  await unmountRuntime(path)
-  await mkdir(path, { recursive: true, mode: 0o711 })
-  await run('mount', [
-    '-t',
-    'tmpfs',
-    '-o',
-    'size=64m,mode=0711,nosuid,nodev',
-    'sealed-runtime',
-    path,
-  ])
-}
-
-async function unmountRuntime(path: string): Promise<void> {
-  const mounts = await readFile('/proc/self/mounts', 'utf8')
-  const below = mounts
-    .split('\n')
-    .map((line) => line.split(' ')[1] ?? '')
-    .filter((point) => point === path || point.startsWith(`${path}/`))
-  for (const point of below.reverse()) await run('umount', ['-l', point])
-  await rm(path, { recursive: true, force: true })
-}

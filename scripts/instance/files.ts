@@ -2,10 +2,11 @@
 // trusts this machine's software TPM and nothing else.
 import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { SoftwareTpm } from '../world/tpm.ts'
 import type { Image } from './images.ts'
 import type { Paths } from './paths.ts'
+import type { Unsealed } from './unsealed.ts'
 
 export interface Authority {
   id: string
@@ -43,11 +44,15 @@ export interface InstanceOptions {
   limits?: Record<string, number>
   metering?: 'required' | 'optional'
   tls?: 'off' | 'embassy'
+  /** This machine cannot seal: neither seal nor TPM, and every receipt fails. */
+  unsealed?: Unsealed
   probeIntervalMs?: number
   witnesses?: { name: string; url: string; public_key: string }[]
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
+/** A root that nobody has: there is no policy without one, and without a TPM there is none to name. */
+const NOBODY = '00'.repeat(32)
 const MODELS = { reference: 'sealed-demo', noop: 'noop', hostile: 'hostile' }
 
 const unlessThere = (error: NodeJS.ErrnoException) => {
@@ -57,8 +62,14 @@ const unlessThere = (error: NodeJS.ErrnoException) => {
 export async function writeFiles(
   paths: Paths,
   options: InstanceOptions,
-  images: { workload: Image; pause: Image },
-  tpm: Pick<SoftwareTpm, 'socketPath' | 'chainPath' | 'rootSha256' | 'eventLogPath' | 'image'>,
+  workloadImage: Image,
+  /** What a machine that seals has beside it. */
+  sealing:
+    | {
+        pause: Image
+        tpm: Pick<SoftwareTpm, 'socketPath' | 'chainPath' | 'rootSha256' | 'eventLogPath' | 'image'>
+      }
+    | undefined,
 ): Promise<void> {
   const shared = options.permanent ? 'permanent' : 'epoch'
   const sealPolicy = options.epoch ? shared : 'request'
@@ -68,7 +79,7 @@ export async function writeFiles(
     endpoints: ['/v1/chat/completions', '/v1/completions'],
     ...(options.epoch && { epoch: options.epoch }),
     env: Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value })),
-    image: images.workload.id,
+    image: workloadImage.id,
     memory_bytes: 512 * 1024 * 1024,
     models: [MODELS[options.workload]],
     name: options.workload,
@@ -95,22 +106,30 @@ export async function writeFiles(
     id: paths.id,
     limits: options.limits ?? {},
     metering: options.metering ?? 'required',
-    pause: { archive: images.pause.archive, image: images.pause.id },
+    ...(sealing
+      ? {
+          pause: { archive: sealing.pause.archive, image: sealing.pause.id },
+          tpm: {
+            chain: sealing.tpm.chainPath,
+            event_log: sealing.tpm.eventLogPath,
+            path: sealing.tpm.socketPath,
+          },
+        }
+      : { unsealed: options.unsealed }),
     probes: { interval_ms: options.probeIntervalMs ?? 60_000, targets: [] },
     runtime_dir: paths.runtime,
-    state_dir: join(paths.state, 'state'),
-    tpm: { chain: tpm.chainPath, event_log: tpm.eventLogPath, path: tpm.socketPath },
+    state_dir: paths.database,
     version: 1,
     ...(options.witnesses && { witnesses: options.witnesses }),
     workloads: [
-      { archive: images.workload.archive, file: paths.workload, replicas: options.replicas ?? 1 },
+      { archive: workloadImage.archive, file: paths.workload, replicas: options.replicas ?? 1 },
     ],
   })
   const policy = json({
-    ak_roots: [tpm.rootSha256],
+    ak_roots: [sealing?.tpm.rootSha256 ?? NOBODY],
     authorities: authorities.map(({ id }) => id),
-    evidence: ['tpm', 'event-log'],
-    images: [tpm.image],
+    evidence: sealing ? ['tpm', 'event-log'] : ['tpm'],
+    images: sealing ? [sealing.tpm.image] : [],
     metering: options.metering ?? 'required',
     name: 'dev',
     seal_policies: [sealPolicy],

@@ -1,5 +1,6 @@
 // Where an instance keeps its things.
 import { createHash } from 'node:crypto'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 export const REPOSITORY = resolve(import.meta.dirname, '..', '..')
@@ -8,6 +9,8 @@ export interface Paths {
   /** Four hex digits, from the state directory: two clones on one machine do not meet. */
   id: string
   state: string
+  /** The embassy's own part of it: of a machine that seals and of one that cannot there are two. */
+  database: string
   runtime: string
   config: string
   /** API keys, in a directory that the gateway's user may enter. */
@@ -18,13 +21,18 @@ export interface Paths {
   logs: string
 }
 
-export function pathsOf(stateDir: string): Paths {
+/** `unsealed`: of an instance that needs no right of root. */
+export function pathsOf(stateDir: string, unsealed = false): Paths {
   const state = resolve(stateDir)
   const id = createHash('sha256').update(state).digest('hex').slice(0, 4)
   return {
     id,
     state,
-    runtime: `/run/sealed/${id}`,
+    database: join(state, unsealed ? 'unsealed' : 'state'),
+    // Short: a Unix socket's path has 104 bytes.
+    runtime: unsealed
+      ? join(tmpdir(), `sealed-${process.getuid?.() ?? 0}-${id}`)
+      : `/run/sealed/${id}`,
     config: join(state, 'sealed.json'),
     keys: join(state, 'keys', 'keys.json'),
     policy: join(state, 'policy.json'),
