@@ -51,7 +51,10 @@ test('a machine that is ready is told so, in any POSIX shell, without a terminal
 
 test.each([[], ['bogus']])('usage is explained for %j', async (...args) => {
   const { code, text } = await outcome('sh', SETUP, ...args)
-  expect({ code, text }).toEqual({ code: 1, text: 'setup: usage: scripts/setup demo|test\n' })
+  expect({ code, text }).toEqual({
+    code: 1,
+    text: 'setup: usage: scripts/setup demo|test, or scripts/setup demo SCRIPT [ARGS]\n',
+  })
 })
 
 test('another system is named', async () => {

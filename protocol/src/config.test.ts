@@ -316,3 +316,26 @@ describe('sealed.json', () => {
     for (const value of values) expect(() => deployment({ [member]: value })).toThrow(invalid)
   })
 })
+
+describe('a machine that cannot seal', () => {
+  const { pause, tpm, ...rest } = DEPLOYMENT
+  const parse = (change: Record<string, unknown>) =>
+    parseDeployment(utf8(JSON.stringify({ ...rest, ...change })))
+
+  it.each(['system', 'privileges', 'software'])('says that it is for want of %s', (unsealed) => {
+    expect(parse({ unsealed }).unsealed).toBe(unsealed)
+  })
+
+  it('has nothing of one that seals, and one that seals has it all', () => {
+    const tee = { directory: '/sys/kernel/config/tsm/report' }
+    for (const given of [{ pause }, { tpm }, { pause, tpm }, { tee }, { pause, tpm, tee }])
+      expect(() => parse({ unsealed: 'privileges', ...given })).toThrow(invalid)
+    for (const given of [{}, { pause }, { tpm }, { tee }])
+      expect(() => parse(given)).toThrow(invalid)
+  })
+
+  it('gives one of the reasons that there are', () => {
+    for (const unsealed of ['', 'absent', true, null, 'haste'])
+      expect(() => parse({ unsealed })).toThrow(invalid)
+  })
+})
