@@ -11,7 +11,14 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { decodeReceipt } from '@sealed/protocol'
+import {
+  decodeReceipt,
+  parseAttestationDocument,
+  parsePolicy,
+  STRICT_POLICY,
+  utf8,
+  verifyReceipt,
+} from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BARE_UID, BareUser } from './support/bare-user.ts'
 import { eventually, readReply, typesOf } from './support/instance.ts'
@@ -34,7 +41,8 @@ test('this user reaches no Docker engine, no firewall and no TPM', async () => {
 test('the demo writes, updates and reads, and no receipt of it verifies', {
   timeout: 240_000,
 }, async () => {
-  const { code, text } = await user.run(['npm', 'run', 'demo'])
+  const kept = join(user.clone, 'transcript.json')
+  const { code, text } = await user.run(['npm', 'run', 'demo', '--', '--transcript', kept])
   expect(code, text).toBe(0)
   expect(text.match(PARAGRAPH)).toHaveLength(2)
   // Before anything else is said but by npm and set-up, and after everything.
@@ -44,6 +52,7 @@ test('the demo writes, updates and reads, and no receipt of it verifies', {
   expect(text).not.toMatch(/verified under policy/)
   expect(text.match(/^\$ sealed verify /gm)!.length).toBeGreaterThan(8)
   expect(await user.processes()).toEqual([])
+  await unprovable(kept)
 })
 
 describe('npm start', () => {
@@ -240,6 +249,28 @@ describe('npm start', () => {
     expect(boot.previous?.origin).not.toBe(origin)
   })
 })
+
+/** Holds what the demo kept against its own policy and the built-in one, and every session against what it may say. */
+async function unprovable(path: string): Promise<void> {
+  const { policy, steps } = JSON.parse(await readFile(path, 'utf8')) as {
+    policy: unknown
+    steps: Record<string, Record<string, string>>
+  }
+  const policies = [parsePolicy(JSON.stringify(policy)), STRICT_POLICY]
+  expect(Object.keys(steps).length).toBeGreaterThan(8)
+  for (const [label, files] of Object.entries(steps)) {
+    const receipt = files['receipt.txt']!.trim()
+    const document = parseAttestationDocument(utf8(files['document.json']!.trim()))
+    for (const each of policies) {
+      const { checks, outcome } = await verifyReceipt({ document, receipt }, each)
+      expect(outcome, label).toBe('failed')
+      const passed = checks.filter(({ result }) => result === 'pass').map(({ id }) => id)
+      expect(passed.filter((id) => id.includes('quote') || id.includes('pcr'))).toEqual([])
+    }
+    const said = typesOf(receipt).filter((type) => /^(seal|tpm)\./.test(type))
+    expect(said, label).toEqual(label === 'read' ? ['tpm.absent'] : ['seal.absent', 'tpm.absent'])
+  }
+}
 
 /** Whether a connection is taken there. */
 const reached = (host: string, port: number): Promise<boolean> =>

@@ -17,6 +17,8 @@ export interface CliSettings {
   stdin?: string
   env?: Record<string, string>
   terminal?: boolean
+  /** As `bin/insecure.ts` runs it. */
+  insecure?: boolean
   /** When Ctrl-C is pressed; at once without it. */
   interrupted?: (written: () => string) => Promise<void>
 }
@@ -40,6 +42,7 @@ export async function createCli() {
         cwd: folder,
         now: () => NOW,
         fetch: settings.fetch ?? nothing,
+        ...(settings.insecure && { insecure: true }),
         interrupted: async () => settings.interrupted?.(() => stdout.text),
       })
       return { exit, out: stdout.text, err: stderr.text }
