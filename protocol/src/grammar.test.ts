@@ -263,10 +263,12 @@ describe('a session', () => {
     expect(began()).not.toThrow()
     expect(began((all) => (kept(all).epoch = '00'.repeat(16)))).toThrow(/another epoch/)
     expect(epoch((all) => (kept(all).epoch = '00'.repeat(16)))).toThrow(/another epoch/)
-    expect(began((all) => delete sealed(all).epoch)).toThrow(/under that seal policy/)
-    expect(began((all) => (sealed(all).policy = 'request'))).toThrow(/under that seal policy/)
+    expect(began((all) => delete sealed(all).epoch)).toThrow(/under the policies that have one/)
+    expect(began((all) => (sealed(all).policy = 'request'))).toThrow(
+      /under the policies that have one/,
+    )
     expect(change((all) => Object.assign(all[1]!, { epoch: EPOCH }))).toThrow(
-      /under that seal policy/,
+      /under the policies that have one/,
     )
     const released = (all: Statement[]) => Object.assign(all[1]!, { policy: 'epoch', epoch: EPOCH })
     expect(change(released)).toThrow(/releases nothing/)
