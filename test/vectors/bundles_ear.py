@@ -130,5 +130,9 @@ def vectors(verdicts):
     unread = session(door=None, result=None, utc_ms=None)
     e.add("statements: time that runs backwards", {"tpm": MACHINE["tpm"], "receipt": unread})
     e.add("a receipt with a number for a time", {"tpm": MACHINE["tpm"]})
+    bare = {"workload": MACHINE["workload"]}
+    e.add("an unsealed machine: an update", {**bare, "receipt": session("unsealed update")})
+    e.add("an unsealed machine: a reading", {**bare, "receipt": session("unsealed read")})
+    e.add("a downgrade: the quote taken off", {"tpm": MACHINE["tpm"]})
     e.add("a document with an unknown member", {}, everything=True)
     return e.vectors
