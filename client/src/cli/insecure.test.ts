@@ -2,7 +2,7 @@
 // leads to it.
 //
 // Mutants that turn this red: an exit code of its own for an answer that came; an option that sets `insecure`; `sealed` that
-// asks before it looks at the verdict.
+// attests and asks as this command does (either alone is not enough: `attest` throws, and so does `ask`).
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createAuthority } from '../authority.ts'
