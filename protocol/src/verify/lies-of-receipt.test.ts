@@ -193,8 +193,7 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
       const loose = (all: Statement[]) => {
         const epoch = '00'.repeat(16)
         Object.assign(said(all, 'seal.enforced'), { epoch, policy: 'permanent' })
-        const { sealed_us, ...let_go } = said(all, 'seal.released')
-        const kept = { ...let_go, epoch, sealed_us, sessions_overlapping: 0, tenants: 1 }
+        const kept = { ...said(all, 'seal.released'), epoch, sessions_overlapping: 0, tenants: 1 }
         all[all.length - 2] = { ...kept, type: 'seal.kept' }
       }
       return s.lie({ statements: loose }, { seal_policies: ['request', 'permanent'] })
