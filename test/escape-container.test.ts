@@ -269,3 +269,22 @@ function armCalls() {
     ...{ bpf: 280, perf_event_open: 241, userfaultfd: 282, keyctl: 219, process_vm_readv: 270 },
   }
 }
+
+describe('what a workload’s file asks for', () => {
+  test('memory at /dev/shm and /tmp is as much as it says, and executes nothing', async () => {
+    const { result } = await inside(
+      "open(MOUNTS, '<', '/proc/mounts'); print RESULT grep { m{ /(?:dev/shm|tmp) } } <MOUNTS>",
+      { runtime: 'runc', shmBytes: 8 * 1024 * 1024, tmpBytes: 4 * 1024 * 1024 },
+    )
+    expect(result).toMatch(/^\S+ \/dev\/shm tmpfs \S*noexec\S*size=8192k/m)
+    expect(result).toMatch(/^\S+ \/tmp tmpfs \S*noexec\S*size=4096k/m)
+  })
+
+  test('a runtime that the engine does not have is an error that says so, and nothing starts', async () => {
+    const wanted = spec(['/usr/bin/perl', '-e', '1'], { runtime: 'none-such' as 'runsc' })
+    await expect(stage.containers.startWorkload(wanted)).rejects.toThrow(
+      /no runtime none-such: install it.*it has .*runc/,
+    )
+    await expect(new Docker().getContainer(wanted.name).inspect()).rejects.toThrow('no such')
+  })
+})

@@ -32,7 +32,7 @@ export async function loadWorkloads(deployment: Deployment): Promise<LoadedWorkl
     if (deployment.unsealed && !isPlainest(config))
       throw new SealedError(
         'config.invalid',
-        `${file}: where nothing is sealed there is no egress to open, no epoch to share and no link to take part over: egress is empty, seal_policy request, protocol plain`,
+        `${file}: where nothing is sealed there is no egress to open, no epoch to share, no link to take part over and no container to make: egress is empty, seal_policy request, protocol plain, and command, gpus, runtime, shm_bytes and tmp_bytes are left out`,
       )
     if (loaded.some((other) => other.config.name === config.name))
       throw new SealedError('config.invalid', `two workloads are named ${config.name}`)
@@ -42,8 +42,13 @@ export async function loadWorkloads(deployment: Deployment): Promise<LoadedWorkl
 }
 
 /** Whether it asks for nothing that only a seal could give. */
-const isPlainest = ({ egress, protocol, seal_policy }: Workload): boolean =>
-  egress.length === 0 && seal_policy === 'request' && protocol !== 'cooperative'
+const isPlainest = ({ egress, protocol, seal_policy, ...more }: Workload): boolean =>
+  egress.length === 0 &&
+  seal_policy === 'request' &&
+  protocol !== 'cooperative' &&
+  !(['command', 'gpus', 'runtime', 'shm_bytes', 'tmp_bytes'] as const).some(
+    (member) => more[member] !== undefined,
+  )
 
 export const measuredConfiguration = (
   deployment: Deployment,

@@ -128,6 +128,11 @@ describe('workload.json', () => {
     ['port', [0, 65_536, '80']],
     ['prefix_cache', ['on']],
     ['protocol', ['', 'http']],
+    ['command', [[], 'serve', Array(65).fill('a'), ['a'.repeat(4_097)], [1]]],
+    ['gpus', [[], ['all'], ['0'], ['GPU-'], ['GPU-a b'], Array(17).fill('GPU-1')]],
+    ['runtime', ['', 'kata', 'runsc-kvm']],
+    ['shm_bytes', [0, 1024 * 1024 - 1, 64 * 1024 ** 3 + 1, '1048576']],
+    ['tmp_bytes', [0, 1024 * 1024 - 1, 64 * 1024 ** 3 + 1, null]],
     ['seal_policy', ['none', 'session']],
   ])('has a %s that is as specified', (member, values) => {
     for (const value of values) expect(() => workload({ [member]: value })).toThrow(invalid)

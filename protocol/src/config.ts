@@ -26,8 +26,12 @@ const epochSchema = v.strictObject({
   sessions: integer(1, 256),
 })
 
+const MIB = 1024 * 1024
+
 const workloadMembers = v.strictObject({
   activations: v.picklist(['none', 'safetensors']),
+  /** Arguments in place of the image's own; its entry point stays. */
+  command: v.exactOptional(v.pipe(v.array(text(4096)), v.minLength(1), v.maxLength(64))),
   /** Destinations open to the workload while it is not sealed. */
   egress: v.pipe(v.array(egressRuleSchema), v.maxLength(64)),
   endpoints: v.pipe(v.array(endpoint), v.minLength(1), v.maxLength(16)),
@@ -41,6 +45,14 @@ const workloadMembers = v.strictObject({
     ),
     v.maxLength(64),
   ),
+  /** GPUs by the names that NVIDIA's driver gives them (`GPU-…`, `MIG-…`); none by default. */
+  gpus: v.exactOptional(
+    v.pipe(
+      v.array(v.pipe(v.string(), v.regex(/^(?:GPU|MIG)-[0-9A-Za-z/-]{1,64}$/))),
+      v.minLength(1),
+      v.maxLength(16),
+    ),
+  ),
   /** Image config digest (SHA-256), the image's identity. */
   image: digest,
   memory_bytes: integer(16 * 1024 * 1024),
@@ -51,7 +63,12 @@ const workloadMembers = v.strictObject({
   prefix_cache: v.picklist(['off', 'unknown']),
   /** How the workload takes part: `cooperative` gets ciphertext, and asks the embassy itself for the key. */
   protocol: v.exactOptional(v.picklist(['plain', 'cooperative'])),
+  /** What runs the container: the engine's own `runc`, or gVisor's `runsc`. */
+  runtime: v.exactOptional(v.picklist(['runc', 'runsc'])),
   seal_policy: v.picklist(['request', 'epoch', 'permanent']),
+  /** Memory that its processes share at `/dev/shm`, and files at `/tmp`; both count towards `memory_bytes`. */
+  shm_bytes: v.exactOptional(integer(MIB, 64 * 1024 * MIB)),
+  tmp_bytes: v.exactOptional(integer(MIB, 64 * 1024 * MIB)),
   version: v.literal(1),
 })
 export const workloadSchema = v.pipe(

@@ -80,6 +80,7 @@ class Engine implements Containers {
   }
 
   async startWorkload(spec: WorkloadSpec): Promise<{ id: string; image: string }> {
+    if (spec.runtime) await this.#ensureRuntime(spec.runtime)
     const container = await this.#create(workloadOptions(qualified(spec)), spec.image)
     await this.#start(container)
     return { id: container.id, image: spec.image }
@@ -150,6 +151,16 @@ class Engine implements Containers {
     throw new SealedError(
       'config.invalid',
       `${options.name} would run image ${measured}, not ${image}`,
+    )
+  }
+
+  /** What the engine does not have it may run otherwise: that is not asked of it. */
+  async #ensureRuntime(runtime: string): Promise<void> {
+    const { Runtimes } = (await this.#docker.info()) as { Runtimes?: Record<string, unknown> }
+    if (Runtimes && Object.hasOwn(Runtimes, runtime)) return
+    throw new SealedError(
+      'config.invalid',
+      `the container engine has no runtime ${runtime}: install it, name it under "runtimes" in /etc/docker/daemon.json and start the engine again; it has ${Object.keys(Runtimes ?? {}).join(', ')}`,
     )
   }
 

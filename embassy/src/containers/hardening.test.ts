@@ -50,6 +50,28 @@ describe('every container', () => {
     expect(workloadOptions(without).HostConfig?.Mounts).toEqual([])
   })
 
+  test('what a workload’s file may ask for opens nothing else', () => {
+    const asked = workloadOptions({
+      ...spec,
+      command: ['serve', '--port', '8000'],
+      gpus: ['GPU-1'],
+      runtime: 'runsc',
+      shmBytes: 1 << 30,
+      tmpBytes: 1 << 25,
+    })
+    const { Cmd, HostConfig, ...others } = asked
+    const { DeviceRequests, Runtime, ShmSize, Tmpfs, ...host } = HostConfig!
+    expect(Cmd).toEqual(['serve', '--port', '8000'])
+    expect([Runtime, ShmSize]).toEqual(['runsc', 1 << 30])
+    expect(DeviceRequests).toEqual([
+      { Driver: 'nvidia', DeviceIDs: ['GPU-1'], Capabilities: [['gpu', 'compute', 'utility']] },
+    ])
+    expect(Tmpfs).toEqual({ '/tmp': expect.stringMatching(/^rw,noexec,.*size=33554432,/) })
+    const plain = workloadOptions(spec)
+    const { Tmpfs: _, ...plainHost } = plain.HostConfig!
+    expect({ ...others, HostConfig: host }).toEqual({ ...plain, HostConfig: plainHost })
+  })
+
   test('has no network but the one that the seal makes', () => {
     expect(all[0]?.HostConfig).toMatchObject({ NetworkMode: 'none', Dns: ['127.0.0.1'] })
     expect(all[1]?.HostConfig?.NetworkMode).toBe(`container:${spec.pause}`)

@@ -72,8 +72,12 @@ export interface WorkloadSpec {
   readonly pids: number
   /** Directory of this machine that becomes the activations mount; undefined for none. */
   readonly activations?: string
-  /** Replaces the image's command; for images that serve several roles. */
+  /** Arguments in place of the image's own. */
   readonly command?: readonly string[]
+  readonly gpus?: readonly string[]
+  readonly runtime?: 'runc' | 'runsc'
+  readonly shmBytes?: number
+  readonly tmpBytes?: number
 }
 
 export const workloadOptions = (spec: WorkloadSpec): ContainerCreateOptions => ({
@@ -90,7 +94,19 @@ export const workloadOptions = (spec: WorkloadSpec): ContainerCreateOptions => (
   HostConfig: {
     ...hardened(spec),
     NetworkMode: `container:${spec.pause}`,
-    Tmpfs: { '/tmp': `rw,noexec,nosuid,nodev,size=${TMP_BYTES},${TMP_OWNER}` },
+    Tmpfs: { '/tmp': `rw,noexec,nosuid,nodev,size=${spec.tmpBytes ?? TMP_BYTES},${TMP_OWNER}` },
+    ...(spec.runtime && { Runtime: spec.runtime }),
+    ...(spec.shmBytes !== undefined && { ShmSize: spec.shmBytes }),
+    // By name, so that one that is added to the machine later is nobody's; what computes, and nothing that displays.
+    ...(spec.gpus && {
+      DeviceRequests: [
+        {
+          Driver: 'nvidia',
+          DeviceIDs: [...spec.gpus],
+          Capabilities: [['gpu', 'compute', 'utility']],
+        },
+      ],
+    }),
     Mounts: spec.activations
       ? [
           {

@@ -81,6 +81,11 @@ export async function bear(
     memoryBytes: config.memory_bytes,
     pids: config.pids,
     activations,
+    ...(config.command && { command: config.command }),
+    ...(config.gpus && { gpus: config.gpus }),
+    ...(config.runtime && { runtime: config.runtime }),
+    ...(config.shm_bytes !== undefined && { shmBytes: config.shm_bytes }),
+    ...(config.tmp_bytes !== undefined && { tmpBytes: config.tmp_bytes }),
   })
   place.workloadId = workloadId
   if (stopped.aborted) throw new Error('the embassy is stopping')

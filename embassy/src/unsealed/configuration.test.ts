@@ -1,6 +1,6 @@
 // A deployment that cannot seal, and workload files that ask for what only a seal could give; and what is measured of it.
 //
-// Mutants that turn this red: `isPlainest` that leaves out egress, seal policy or protocol, or is asked of every deployment;
+// Mutants that turn this red: `isPlainest` that leaves out any of them, or is asked of every deployment;
 // a configuration that leaves out `unsealed`, or has it always.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -60,6 +60,11 @@ const ASKING = {
   egress: { egress: [{ address: '192.0.2.1', port: 443, protocol: 'tcp' }] },
   'an epoch': EPOCH,
   'a link to the embassy': { protocol: 'cooperative' },
+  'a command': { command: ['serve'] },
+  'a GPU': { gpus: ['GPU-1'] },
+  'a runtime': { runtime: 'runsc' },
+  'shared memory': { shm_bytes: 1024 * 1024 },
+  'a larger /tmp': { tmp_bytes: 1024 * 1024 },
 }
 
 test.each(Object.entries(ASKING))('%s is refused where nothing is sealed', async (_, change) => {
