@@ -26,6 +26,8 @@ beforeAll(async () => {
 afterAll(() => world?.close())
 
 const FAILED = { code: 'workload.failed', reasons: ['workload.failed'] }
+/** It answered that it cannot: no fault of its own, and nothing that was computed. */
+const REFUSED = { code: 'workload.failed', reasons: ['workload.refused'] }
 const DIED = { code: 'workload.failed', reasons: ['workload.failed', 'replica.lost'] }
 const LATE = { code: 'workload.timeout', reasons: ['deadline'] }
 const LARGE = { code: 'workload.too_large', reasons: ['workload.too_large'] }
@@ -47,7 +49,7 @@ describe('a session fails, at both doors, when the workload', () => {
     ['huge', LARGE],
     ['gzip', FAILED],
     ['gzip-lie', FAILED],
-    ['no-such-behaviour', FAILED],
+    ['no-such-behaviour', REFUSED],
   ])('does %s', async (behave, expected) => {
     const before = await world.meter(CAPABILITY)
     await Promise.all([failures.plain(behave, expected), failures.sealed(behave, expected)])
