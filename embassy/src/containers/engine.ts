@@ -11,6 +11,7 @@ import {
   type WorkloadSpec,
   workloadOptions,
 } from './hardening.ts'
+import { type Runtimes, runtimeRefused } from './runtime.ts'
 
 export interface Containers {
   /** Loads the archive unless the image is there; `config.invalid` if it holds another image. */
@@ -154,14 +155,10 @@ class Engine implements Containers {
     )
   }
 
-  /** What the engine does not have it may run otherwise: that is not asked of it. */
-  async #ensureRuntime(runtime: string): Promise<void> {
-    const { Runtimes } = (await this.#docker.info()) as { Runtimes?: Record<string, unknown> }
-    if (Runtimes && Object.hasOwn(Runtimes, runtime)) return
-    throw new SealedError(
-      'config.invalid',
-      `the container engine has no runtime ${runtime}: install it, name it under "runtimes" in /etc/docker/daemon.json and start the engine again; it has ${Object.keys(Runtimes ?? {}).join(', ')}`,
-    )
+  async #ensureRuntime(wanted: string): Promise<void> {
+    const { Runtimes } = (await this.#docker.info()) as { Runtimes?: Runtimes }
+    const refused = runtimeRefused(Runtimes ?? {}, wanted)
+    if (refused !== undefined) throw new SealedError('config.invalid', refused)
   }
 
   async #start(container: Docker.Container): Promise<void> {
