@@ -74,11 +74,19 @@ describe('a pool whose replicas are one tenant’s each', () => {
     expect(got.map(({ index }) => index)).toEqual([2, 2, 3, 3])
   })
 
+  test('counts nobody’s places and its own as free for a tenant', async () => {
+    const pool = new Pool(2)
+    for (const each of [replica(2), replica(3)]) pool.offer(each)
+    await acquireFor(pool, 'x')
+    expect([pool.free, pool.freeFor('x'), pool.freeFor('y')]).toEqual([3, 3, 2])
+  })
+
   test('passes by whoever waits and may not have it', async () => {
     const pool = new Pool(1)
     const [c, d] = [replica(2), replica(3)]
     pool.offer(c)
     await acquireFor(pool, 'x')
+    expect(pool.freeFor('x')).toBe(0)
     const order: string[] = []
     const waiting = ['y', 'x'].map((tenant) =>
       acquireFor(pool, tenant).then(({ index }) => order.push(`${tenant}${index}`)),

@@ -36,6 +36,13 @@ export class Pool {
     return [...this.#free.values()].reduce((sum, places) => sum + places, 0)
   }
 
+  /** As `free`, for a session of this tenant: places in another's replica are none. */
+  freeFor(tenant: string | undefined): number {
+    let sum = 0
+    for (const [replica, places] of this.#free) if (this.#mayHave(tenant, replica)) sum += places
+    return sum
+  }
+
   /** Replicas that no session is in. */
   get idle(): number {
     return [...this.#free.values()].filter((places) => places === this.#places).length

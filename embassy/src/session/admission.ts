@@ -68,7 +68,7 @@ async function admitPlain(
     caller: request.caller,
     workload: request.workload,
     endpoint: request.endpoint,
-    door: { kind: 'plain', inputKey: randomBytes(32) },
+    door: { kind: 'plain' },
     action: { type: 'update' },
     authority: undefined,
     nonce: undefined,

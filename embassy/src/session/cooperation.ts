@@ -1,22 +1,24 @@
 // What a workload that takes part itself has asked of the embassy in one session: the input's key, once, and to be let go
 // against the digest of its output. What it says is held against what the relay read from it.
-import { SealedError } from '@sealed/protocol'
+import { randomBytes, SealedError } from '@sealed/protocol'
+import type { Door } from './session.ts'
 
 export class Cooperation {
-  readonly #inputKey: Uint8Array
+  /** The whole key, 32 bytes: the client's, or on the plain door one of our own, under which the relay encrypts. */
+  readonly inputKey: Uint8Array
   #isRevealed = false
   #outputSha256: string | undefined
 
-  constructor(inputKey: Uint8Array) {
-    this.#inputKey = inputKey
+  constructor(door: Door) {
+    this.inputKey = door.kind === 'envelope' ? door.inputKey : randomBytes(32)
   }
 
-  /** The whole input key, 32 bytes. Throws `request.invalid` when it was asked for before. */
+  /** The input key, for the workload. Throws `request.invalid` when it was asked for before. */
   reveal(): Uint8Array {
     if (this.#isRevealed)
       throw new SealedError('request.invalid', 'the key of this session was revealed before')
     this.#isRevealed = true
-    return this.#inputKey
+    return this.inputKey
   }
 
   /** Takes the commitment to the output, SHA-256 of the bytes of its body. Throws `request.invalid` where there is one. */

@@ -32,22 +32,10 @@ const counted = () =>
   world.inline.rows<{ egress_open_ms: number }>('SELECT egress_open_ms FROM coverage')[0]!
     .egress_open_ms
 
-/** A session that is sealed for and ends before anything was revealed. */
-async function cancelled(): Promise<void> {
-  const { enter } = world.fleet
-  world.fleet.enter = async (replica, session) => {
-    const entered = await enter.call(world.fleet, replica, session)
-    void world.sessions.abort(session.id, { reason: 'client.gone', output_bytes: 0 })
-    return entered
-  }
-  await expect(world.begin()).rejects.toMatchObject({ code: 'session.aborted' })
-  world.fleet.enter = enter
-}
-
 test('what was open before a session that came to nothing is stated by the next', async () => {
   now += 1_000
-  await cancelled()
-  await cancelled()
+  await world.cancelled()
+  await world.cancelled()
   now += 500
   const receipts = [await world.session(), await world.session()]
   expect(receipts.map(statedIn)).toEqual([1_500, 1_500])

@@ -1,7 +1,7 @@
 // Seal policy `permanent`: a replica is one client's, is never unsealed again, and is destroyed at its end.
 // Mutants, each red here: any tenant may have any replica, a tenant that is not kept when a waiter is given a place, a new
 // replica while the tenant's own has room, the caller for the tenant, `released` at the end, the plain door let in, a
-// reason given where the end was the plan.
+// reason given where the end was the plan, all free places counted for whoever comes.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -99,6 +99,18 @@ test('it is not let go when its client has left, and then destroyed; the log say
   // What was released since then is the replica that took its place.
   const seat = seatOf(receipt)
   expect(released.slice(before)).not.toContain(seat)
+})
+
+test('places that are another client’s let nobody more into the queue', async () => {
+  for (const of of [1, 2]) await client(of).use([1, 0])
+  const { pool } = world.fleet
+  expect(pool.free).toBe(4)
+  // As many as `limits.queue` says.
+  const waiting = Array.from({ length: 10 }, (_, i) => client(10 + i).use([1, 0]))
+  for (const one of waiting) one.catch(() => {})
+  await vi.waitUntil(() => pool.waiting === waiting.length)
+  await expect(client(99).use([1, 0])).rejects.toMatchObject({ code: 'queue.full' })
+  await client(1).use([1, 0])
 })
 
 test('two API keys of one client are one tenant', async () => {

@@ -1,8 +1,7 @@
 // What the relay is told once a replica is sealed and the opening is durable: where the workload is, and the key, or, where
 // the workload takes part itself, where that is to ask for it.
 import { type Limits, type Revealed, toBase64url } from '@sealed/protocol'
-import type { MeasuredWorkload } from './admission.ts'
-import { encryptionHalf } from './admission.ts'
+import { encryptionHalf, type MeasuredWorkload } from './admission.ts'
 import type { Session } from './session.ts'
 
 export function revealedTo(
@@ -10,14 +9,14 @@ export function revealedTo(
   { config }: MeasuredWorkload,
   limits: Limits,
 ): Revealed {
-  const { door, endpoint, replica } = session
+  const { cooperation, door, endpoint, replica } = session
   const { embassyPort, hostAddress4, relayPorts, workloadAddress4, workloadPort } = replica!.link
   return {
     address: workloadAddress4,
-    ...(session.cooperation
+    ...(cooperation
       ? {
           cooperative: {
-            ...(door.kind === 'plain' && { input_key: toBase64url(door.inputKey) }),
+            ...(door.kind === 'plain' && { input_key: toBase64url(cooperation.inputKey) }),
             url: `http://${hostAddress4}:${embassyPort}/v1/sessions/${session.id}`,
           },
         }

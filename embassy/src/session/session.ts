@@ -18,8 +18,7 @@ export type Door =
       inputKey: Uint8Array
       responseSecret: Uint8Array
     }
-  /** Its key is made here, for a workload that takes part itself. */
-  | { kind: 'plain'; inputKey: Uint8Array }
+  | { kind: 'plain' }
 
 export class Session {
   readonly id: string

@@ -67,7 +67,7 @@ export class Sessions {
     const session = await admit(request, this.#deps)
     // The relay draws the ids of plain sessions.
     if (this.#open.has(session.id)) throw idTaken()
-    const { free } = this.#fleet(session).pool
+    const free = this.#fleet(session).pool.freeFor(session.tenant)
     ensureQueueBelow(limits.queue + free, session, this.#open.values())
     if (session.nonce !== undefined && session.door.kind === 'envelope') {
       if (this.#nonces.has(session.nonce)) throw replayed()
@@ -112,7 +112,7 @@ export class Sessions {
     }
     session.step('revealed')
     if (fleet.workload.config.protocol === 'cooperative')
-      session.cooperation = new Cooperation(session.door.inputKey)
+      session.cooperation = new Cooperation(session.door)
     if (session.cancel.signal.aborted) {
       await this.#end(session, session.abortReason ?? 'client.gone')
       throw session.cancel.signal.reason

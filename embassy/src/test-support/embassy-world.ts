@@ -8,7 +8,7 @@ import {
   type EpochLeaf,
   type Revealed,
   randomBytes,
-  type SealedError,
+  SealedError,
   type SessionLeaf,
   type Statement,
   type Workload,
@@ -282,6 +282,20 @@ export class EmbassyWorld {
     if (revealed.kind !== 'replica') throw new Error('not a replica')
     this.machine.seen.revealed.set(id, revealed.address)
     return { id, revealed }
+  }
+
+  /** A session that is sealed for, and whose client is gone before anything is revealed. */
+  async cancelled(): Promise<void> {
+    const { enter } = this.fleet
+    this.fleet.enter = async (replica, session) => {
+      const entered = await enter.call(this.fleet, replica, session)
+      void this.sessions.abort(session.id, { reason: 'client.gone', output_bytes: 0 })
+      return entered
+    }
+    const begun = await this.begin().catch((error: unknown) => error)
+    this.fleet.enter = enter
+    if (!(begun instanceof SealedError) || begun.code !== 'session.aborted')
+      throw new Error('the session was not cancelled', { cause: begun })
   }
 
   /** A workload hands its activations over, as it should. */
