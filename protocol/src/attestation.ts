@@ -5,6 +5,7 @@ import { type Bytes, fromHex, sha256Hex } from './bytes.ts'
 import { MAX_EVENT_LOG } from './event-log.ts'
 import { canonicalBytes, parseCanonical } from './json.ts'
 import { keySetSchema, transportKeySchema } from './key-set.ts'
+import { launchSchema } from './launch.ts'
 import { base64url, check, destination, digest, hex, integer, name } from './schema.ts'
 import { unsealedReason } from './unsealed.ts'
 
@@ -66,6 +67,8 @@ const documentMembers = v.strictObject({
   configuration: configurationSchema,
   event_log: v.exactOptional(base64url(MAX_EVENT_LOG)),
   key_set: keySetSchema,
+  /** Where the workload was chosen when the machine was started. */
+  launch: v.exactOptional(launchSchema),
   pcrs: v.pipe(v.array(v.strictObject({ digest, index: integer(0, 23) })), v.maxLength(24)),
   quote: v.exactOptional(quoteSchema),
   started_ms: integer(),
@@ -77,10 +80,10 @@ const documentMembers = v.strictObject({
 export const attestationDocumentSchema = v.pipe(
   documentMembers,
   v.check(
-    ({ ak, configuration, event_log, pcrs, quote, tee_report }) =>
+    ({ ak, configuration, event_log, launch, pcrs, quote, tee_report }) =>
       configuration.unsealed === undefined
         ? ak !== undefined && quote !== undefined
-        : !ak && !quote && event_log === undefined && !tee_report && pcrs.length === 0,
+        : !ak && !quote && event_log === undefined && !launch && !tee_report && pcrs.length === 0,
     'ak and quote stand, or the configuration says unsealed and there is no evidence at all',
   ),
 )

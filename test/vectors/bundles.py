@@ -7,6 +7,7 @@ import bundles_boot
 import bundles_document
 import bundles_ear
 import bundles_epoch
+import bundles_launch
 import bundles_receipt
 import bundles_snp
 import bundles_tdx
@@ -90,6 +91,7 @@ def vectors():
     challenged(j)
     bundles_document.lies(j)
     bundles_boot.lies(j)
+    bundles_launch.launches(j)
     bundles_receipt.lies(j)
     bundles_epoch.epochs(j)
     cosigned_proof.lies(j)
@@ -97,4 +99,4 @@ def vectors():
     bundles_tdx.lies(j)
     bundles_whole.honest(j)
     bundles_unsealed.unsealed(j)
-    return [j.vectors, bundles_ear.vectors(j.vectors)]
+    return [bundles_launch.record_vectors(), j.vectors, bundles_ear.vectors(j.vectors)]

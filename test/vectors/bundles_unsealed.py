@@ -3,13 +3,14 @@ import json
 
 from bundles_base import ALL, NO_STATEMENTS, after
 from bundles_boot import strict
+from bundles_launch import RECORD
 from make import drop, put
 from verifier.edits import edited
 from verifier.encodings import base64url, canonical, sha256, unbase64url
 from world import Boot, Session, hexes
 
 NOTHING_VOUCHES = [
-    f"document.{name}" for name in ("ak", "quote_signature", "quote_selection", "quote_binding", "pcr_key_set", "pcr_configuration", "configuration")
+    f"document.{name}" for name in ("ak", "quote_signature", "quote_selection", "quote_binding", "pcr_key_set", "pcr_configuration", "pcr_launch", "configuration")
 ]
 NO_CHAIN = ["document.ak_chain"]
 NO_QUOTE = [f"receipt.quote_{name}" for name in ("signature", "selection", "binding")]
@@ -68,6 +69,7 @@ def _documents(j, boot):
     form("with a sealed one's key and quote", "evidence of none", {**open_, "ak": sealed["ak"], "quote": sealed["quote"]})
     form("with a sealed one's PCR values", "evidence of none", {**open_, "pcrs": sealed["pcrs"]})
     form("with an event log", "evidence of none", {**open_, "event_log": base64url(b"log")})
+    form("with a launch", "evidence of none", {**open_, "launch": RECORD})
     form("with a report by a processor", "evidence of none", {**open_, "tee_report": {"kind": "sev-snp", "report": ""}})
     form("for a reason of its own", "no such word", {**open_, "configuration": {**boot.configuration, "unsealed": "never"}})
     form("for no reason", "no such word", {**open_, "configuration": {**boot.configuration, "unsealed": None}})

@@ -20,6 +20,7 @@ DENIED = {
         "document.instance": (96, IDENTITY), "document.quote_signature": (99, IDENTITY),
         "document.quote_selection": (99, IDENTITY), "document.quote_binding": (99, IDENTITY),
         "document.pcr_key_set": (96, SETUP), "document.pcr_configuration": (96, SETUP),
+        "document.pcr_launch": (96, SETUP),
         "document.pcr_reference": (96, CODE), "document.event_log": (96, CODE), "document.boot_application": (97, CODE),
         "document.transport_keys": (99, SETUP), "document.challenge": (96,),
     },

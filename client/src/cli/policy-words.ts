@@ -25,7 +25,7 @@ const PCR_WORDS: Record<number, string> = {
   9: 'kernel command line and initrd',
   11: 'parts of the unified kernel image',
   12: 'command line given beside the image',
-  13: 'system extensions',
+  13: 'what the workload was launched by; no value need stand here, every verifier computes it',
   15: 'machine id, disk keys',
 }
 const EVIDENCE_WORDS: Record<Policy['evidence'][number], string> = {

@@ -2,6 +2,7 @@
 import attestationKeys from '../../vectors/attestation_key.json' with { type: 'json' }
 import eventLogs from '../../vectors/event_log.json' with { type: 'json' }
 import keySets from '../../vectors/key_set.json' with { type: 'json' }
+import launches from '../../vectors/launch.json' with { type: 'json' }
 import measurements from '../../vectors/measurement.json' with { type: 'json' }
 import policies from '../../vectors/policy.json' with { type: 'json' }
 import quotes from '../../vectors/quote.json' with { type: 'json' }
@@ -21,6 +22,7 @@ import {
   transportKeyIsSigned,
   transportKeySchema,
 } from '../key-set.ts'
+import { isLaunchValue, launchMeasurements, launchSchema } from '../launch.ts'
 import { parsePolicy } from '../policy.ts'
 import { extendedOnce, importAttestationKey, parseAttest } from '../quote.ts'
 import { check } from '../schema.ts'
@@ -65,6 +67,12 @@ runVectors<Measurement>(measurements, async ({ of, value, stated }) => {
   const digest = await sha256(canonicalBytes(check(schema, value, of)))
   ensure(toHex(await extendedOnce(digest)) === stated, 'another value')
   return { digest: toHex(digest), pcr: of === 'key_set' ? KEY_SET_PCR : CONFIGURATION_PCR }
+})
+
+runVectors<{ value: unknown; stated: string }>(launches, async ({ value, stated }) => {
+  const record = check(launchSchema, value, 'launch')
+  ensure(await isLaunchValue(fromHex(stated), record), 'another value')
+  return { digest: toHex((await launchMeasurements(record))[0]) }
 })
 
 runVectors<{ log: string; zeros?: number }>(eventLogs, async ({ zeros = 0, ...given }) => {

@@ -13,6 +13,7 @@ export const CHECKS = {
   'document.quote_binding': 'Quote',
   'document.pcr_key_set': 'Measurements',
   'document.pcr_configuration': 'Measurements',
+  'document.pcr_launch': 'Launch',
   'document.pcr_reference': 'Measurements',
   'document.event_log': 'Event log',
   'document.boot_application': 'Event log',

@@ -67,6 +67,7 @@ const PLACES: Record<CheckId, Place> = {
   'document.quote_binding': ['tpm', CRYPTO, 'instance-identity'],
   'document.pcr_key_set': ['tpm', BAD, 'configuration'],
   'document.pcr_configuration': ['tpm', BAD, 'configuration'],
+  'document.pcr_launch': ['tpm', BAD, 'configuration'],
   'document.pcr_reference': ['tpm', BAD, 'executables'],
   'document.event_log': ['tpm', BAD, 'executables'],
   'document.boot_application': ['tpm', UNRECOGNISED, 'executables'],

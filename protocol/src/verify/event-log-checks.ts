@@ -3,12 +3,13 @@
 import { type Bytes, equal, toHex, utf8 } from '../bytes.ts'
 import { EVENT, type EventLog, type LogEvent, replayEventLog } from '../event-log.ts'
 import { CONFIGURATION_PCR, KEY_SET_PCR } from '../key-set.ts'
+import { LAUNCH_PCR } from '../launch.ts'
 import { ensure, Refusal } from './checks.ts'
 
 /** PCRs that only firmware, boot loader and kernel extend: what the log does not tell, they must not hold. */
-const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13]
+const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 12]
 /** Ours are extended after the log ends. */
-const OWN_PCRS = [CONFIGURATION_PCR, KEY_SET_PCR]
+const OWN_PCRS = [CONFIGURATION_PCR, LAUNCH_PCR, KEY_SET_PCR]
 /** Where firmware measures what it starts: 4, and on TDX machines of GCE 2. */
 const APPLICATION_PCRS = [2, 4]
 const GPT_MAGIC = utf8('EFI PART')

@@ -140,6 +140,12 @@ const CASES: [lie: string, fails: CheckId[], make: (s: Scene) => Promise<Case>][
     (s) => s.lie({ pcrs: (pcrs) => pcrs.set(8, new Uint8Array(32).fill(5)) }),
   ],
   [
+    'a launch that the document does not tell of',
+    ['document.pcr_launch'],
+    (s) => s.lie({ pcrs: (pcrs) => pcrs.set(13, new Uint8Array(32).fill(5)) }),
+  ],
+  ['no PCR 13 at all', ['document.pcr_launch'], (s) => s.lie({ pcrs: (pcrs) => pcrs.delete(13) })],
+  [
     'a PCR without its reference value',
     ['document.pcr_reference'],
     (s) => s.under({ images: [{ ...IMAGE, pcrs: [{ digests: [hexOf(0xff)], index: 4 }] }] }),

@@ -5,6 +5,7 @@ import { fromBase64url, sha256Hex, toHex } from '../bytes.ts'
 import { SealedError } from '../errors.ts'
 import { parseEventLog } from '../event-log.ts'
 import { CONFIGURATION_PCR, KEY_SET_PCR } from '../key-set.ts'
+import { LAUNCH_PCR } from '../launch.ts'
 import type { Image, Policy } from '../policy.ts'
 import { AMD_ARK_ROOTS, INTEL_SGX_ROOTS, type TeePolicy } from '../tee/policy.ts'
 import { parseSnpReport } from '../tee/snp-report.ts'
@@ -15,8 +16,8 @@ import { bootApplications } from './event-log-checks.ts'
 import { verifyDocument } from './verify-receipt.ts'
 
 /**
- * The draft. PCRs 8 and 14 stand in no policy: they follow from configuration and key set, and every verifier computes
- * them. `instances` is there where the certificate of the attestation key names zone and project.
+ * The draft. PCRs 8, 13 and 14 stand in no policy: they follow from configuration, launch and key set, and every verifier
+ * computes them. `instances` is there where the certificate of the attestation key names zone and project.
  */
 export async function draftPolicy(
   document: AttestationDocument,
@@ -65,7 +66,7 @@ async function draftImage({ event_log, pcrs, started_ms }: AttestationDocument):
   return {
     name: 'as seen',
     pcrs: pcrs
-      .filter(({ index }) => index !== CONFIGURATION_PCR && index !== KEY_SET_PCR)
+      .filter(({ index }) => ![CONFIGURATION_PCR, LAUNCH_PCR, KEY_SET_PCR].includes(index))
       .map(({ digest, index }) => ({ digests: [digest], index })),
     ...(uki.length > 0 && { uki }),
     version: new Date(started_ms).toISOString(),

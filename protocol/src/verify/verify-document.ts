@@ -10,6 +10,7 @@ import { type Bytes, equal, fromBase64url, fromHex, sha256 } from '../bytes.ts'
 import { authorityId } from '../instructions.ts'
 import { canonicalBytes } from '../json.ts'
 import { CONFIGURATION_PCR, KEY_SET_PCR, keySetDigest, transportKeyIsSigned } from '../key-set.ts'
+import { isLaunchValue, LAUNCH_PCR, launchMisfit } from '../launch.ts'
 import { leafHash, rootFromPath } from '../merkle.ts'
 import type { Policy } from '../policy.ts'
 import { type AttestationPublicKey, extendedOnce, importAttestationKey } from '../quote.ts'
@@ -108,6 +109,7 @@ export async function checkDocument(
     ensure(only, `PCR ${CONFIGURATION_PCR} is not the configuration, extended once`)
     return `PCR ${CONFIGURATION_PCR}`
   })
+  await checks.run('document.pcr_launch', true, () => checkLaunch(facts))
   await checkMeasuredBoot(checks, facts, policy)
   await checkTee(checks, facts, policy, now)
   await checks.run('document.transport_keys', true, async () => {
@@ -151,6 +153,22 @@ async function isOnlyMeasurement(
 ): Promise<boolean> {
   const value = facts.pcrs.get(index)
   return value !== undefined && equal(value, await extendedOnce(measured))
+}
+
+/** Nothing but the launch that the document tells of was measured there, and it led to the configuration. */
+async function checkLaunch({ document, pcrs }: DocumentFacts): Promise<string> {
+  const { configuration, launch } = document
+  const value = pcrs.get(LAUNCH_PCR)
+  ensure(
+    value !== undefined && (await isLaunchValue(value, launch)),
+    launch
+      ? `PCR ${LAUNCH_PCR} is not the launch, extended once and then closed`
+      : `PCR ${LAUNCH_PCR} is not zero, and the document tells of no launch`,
+  )
+  if (!launch) return `PCR ${LAUNCH_PCR} is zero: the machine's own files name the workload`
+  const misfit = launchMisfit(launch, configuration)
+  ensure(misfit === undefined, misfit ?? '')
+  return `PCR ${LAUNCH_PCR}, launched from ${launch.image.reference}`
 }
 
 function checkInstance(facts: DocumentFacts, chain: AkChain, policy: Policy): string {

@@ -137,11 +137,26 @@ configuration = record(
         )
     ),
 )
+REGISTRY = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?"
+PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+
+
+def reference(value):
+    text(512)(value)
+    found = re.fullmatch(rf"({REGISTRY})(?:/{PART})+@sha256:[0-9a-f]{{64}}", value)
+    ensure(found and (re.search("[.:]", found[1]) or found[1] == "localhost"), "an image reference")
+
+
+launch = record(
+    attributes=listing(record(digest=digest, name=name), 0, 16), image=record(config=digest, reference=reference),
+    labels=listing(record(name=name, value=text(4096)), 0, 16), version=VERSION, workload=digest,
+)
 _document = record(
     ak=Maybe(record(chain=listing(encoded(8192), 0, 6), public=encoded(1024))),
     configuration=configuration,
     event_log=Maybe(encoded(262144)),
     key_set=key_set,
+    launch=Maybe(launch),
     pcrs=listing(record(digest=digest, index=integer(0, 23)), 0, 24),
     quote=Maybe(quote),
     started_ms=integer(),
@@ -158,7 +173,7 @@ _document = record(
 
 def document(value):
     _document(value)
-    there = {"ak", "event_log", "quote", "tee_report"} & set(value)
+    there = {"ak", "event_log", "launch", "quote", "tee_report"} & set(value)
     if "unsealed" in value["configuration"]:
         ensure(not there and not value["pcrs"], "evidence of a machine that says it has none")
     else:

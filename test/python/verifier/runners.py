@@ -234,6 +234,13 @@ def _measurement(case, _):
     return {"digest": digest.hex(), "pcr": {"key_set": 14, "configuration": 8}[case["of"]]}
 
 
+def _launch(case, _):
+    forms.launch(case["value"])
+    digest = sha256(canonical(case["value"]))
+    ensure(sha256(sha256(bytes(32), digest), sha256(bytes(4))).hex() == case["stated"], "another value")
+    return {"digest": digest.hex()}
+
+
 def _event_log(case, _):
     events = event_log.parse(unbase64url(case["log"]) + bytes(case.get("zeros", 0)))
     values = {str(pcr): value.hex() for pcr, value in sorted(event_log.replay(events).items())}
@@ -273,7 +280,7 @@ RUNNERS = {
     "verdict": _verdict, "statement": _statement, "grammar": _grammar, "leaf": _leaf, "inclusion": _inclusion,
     "consistency": _consistency, "checkpoint": _checkpoint, "cosignature": _cosignature, "reading": _reading, "replay": _replay,
     "epochs": _epochs, "attribution": _attribution, "key_set": _key_set, "transport_key": _transport_key,
-    "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "event_log": _event_log,
+    "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "launch": _launch, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
     "tile": _tile, "tile_path": lambda case, _: parse_path(case["path"]), "state": _state,
     "audit": _audit, "ear": _ear, "ear_bundle": _ear_bundle,

@@ -11,7 +11,7 @@ from .tpm import AttestationKey, check_binding, check_selection, check_signature
 
 CHECKS = {
     "document": "form ak ak_chain instance quote_signature quote_selection quote_binding pcr_key_set pcr_configuration "
-    "pcr_reference event_log boot_application tee_form tee_chain tee_signature tee_binding tee_tcb tee_guest "
+    "pcr_launch pcr_reference event_log boot_application tee_form tee_chain tee_signature tee_binding tee_tcb tee_guest "
     "tee_reference tee_event_log transport_keys configuration challenge",
     "receipt": "form grammar document checkpoint_signature inclusion quote_signature quote_selection quote_binding "
     "boot configuration metering transport_key request nonce output time fork",
@@ -145,6 +145,15 @@ class Verifier(TeeChecks):
     def document_pcr_configuration(self):
         measured = sha256(canonical(self.document["configuration"]))
         ensure(self.pcrs.get(8) == sha256(bytes(32), measured), "PCR 8")
+
+    def document_pcr_launch(self):
+        launch, value = self.document.get("launch"), bytes(32)
+        if launch:
+            value = sha256(sha256(value, sha256(canonical(launch))), sha256(bytes(4)))
+        ensure(self.pcrs.get(13) == value, "PCR 13")
+        if launch:
+            of = [(each["image"], each["digest"]) for each in self.document["configuration"]["workloads"]]
+            ensure(of == [(launch["image"]["config"], launch["workload"])], "a launch of something else")
 
     def document_pcr_reference(self):
         if not self.policy["images"]:
