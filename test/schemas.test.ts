@@ -1,14 +1,23 @@
 // The committed JSON Schemas of the files that people write are those of the parser. `UPDATE_SCHEMAS=1` writes them, then `npm run format`.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { apiKeysSchema, deploymentSchema, policySchema, workloadSchema } from '@sealed/protocol'
+import {
+  apiKeysSchema,
+  baseSchema,
+  deploymentSchema,
+  operatorSchema,
+  policySchema,
+  workloadSchema,
+} from '@sealed/protocol'
 import { toJsonSchema } from '@valibot/to-json-schema'
 import { expect, test } from 'vitest'
 
 const SCHEMAS = {
+  base: baseSchema,
   keys: apiKeysSchema,
   policy: policySchema,
   sealed: deploymentSchema,
+  'sealed-deployment': operatorSchema,
   workload: workloadSchema,
 }
 

@@ -1,4 +1,6 @@
-// What one boot has of the processor: one report, bound to keys and TPM both ways, kept as long as the keys are.
+// What one boot has of the processor: one report, bound to keys and TPM both ways, kept as long as the keys are. And of its
+// launch, where there was one. Mutants tried: no look at PCR 13; none where no launch is configured; no look at the
+// configuration; the record left out of the document.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +8,8 @@ import {
   type Configuration,
   equal,
   fromBase64url,
+  type Launch,
+  launchMeasurements,
   parseAttest,
   parseSnpReport,
   quoteBinding,
@@ -111,5 +115,68 @@ describe('the report of a boot', () => {
     const { extraData } = parseAttest(fromBase64url(document.quote!.attest))
     const nothing = await sha256(new Uint8Array(0))
     expect(extraData).toEqual(await quoteBinding('keys', boot.keySetDigest, nothing))
+  })
+})
+
+describe('the launch of a boot', () => {
+  const workload: Configuration['workloads'][number] = {
+    activations: 'safetensors',
+    digest: 'd1'.repeat(32),
+    egress: [],
+    image: 'c1'.repeat(32),
+    name: 'demo',
+    prefix_cache: 'off',
+    seal_policy: 'request',
+  }
+  const launch: Launch = {
+    attributes: [],
+    image: { config: workload.image, reference: `gcr.io/p/demo@sha256:${'a1'.repeat(32)}` },
+    labels: [],
+    version: 1,
+    workload: workload.digest,
+  }
+  const measure = async (record: Launch) => {
+    for (const digest of await launchMeasurements(record)) await tpm.extend(13, digest)
+  }
+  const launched = () => ({
+    ...deps,
+    launch,
+    configuration: { ...CONFIGURATION, workloads: [workload] },
+  })
+  const refused = (message: RegExp) =>
+    expect.objectContaining({ code: 'config.invalid', message: expect.stringMatching(message) })
+
+  it('is told in the document, and needed at every start', async () => {
+    await measure(launch)
+    const boot = await startBoot(launched())
+    expect((await attest(boot, launched())).document.launch).toEqual(launch)
+    await startBoot(launched())
+  })
+
+  it('is refused where it was not measured, or another was, or not closed', async () => {
+    await expect(startBoot(launched())).rejects.toThrow(refused(/PCR 13 holds another launch/))
+    const [record, separator] = await launchMeasurements(launch)
+    await tpm.extend(13, record)
+    await expect(startBoot(launched())).rejects.toThrow(refused(/PCR 13 holds another launch/))
+    await tpm.extend(13, separator)
+    await startBoot(launched())
+    await tpm.extend(13, separator)
+    await expect(startBoot(launched())).rejects.toThrow(refused(/PCR 13 holds another launch/))
+  })
+
+  it('is refused where the configuration is not what it led to', async () => {
+    await measure(launch)
+    const with_ = (...workloads: Configuration['workloads']) =>
+      startBoot({ ...launched(), configuration: { ...CONFIGURATION, workloads } })
+    await expect(with_({ ...workload, image: 'c2'.repeat(32) })).rejects.toThrow(refused(/image/))
+    await expect(with_({ ...workload, digest: 'd2'.repeat(32) })).rejects.toThrow(refused(/file/))
+    await expect(with_(workload, { ...workload, name: 'b' })).rejects.toThrow(refused(/one/))
+    await expect(with_()).rejects.toThrow(refused(/one/))
+  })
+
+  it('cannot be hidden: who configures none is refused, before a key is made', async () => {
+    await measure(launch)
+    await expect(startBoot(deps)).rejects.toThrow(refused(/no launch is configured/))
+    expect([...tpm.pcrs.keys()]).toEqual([13])
   })
 })

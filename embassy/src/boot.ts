@@ -16,10 +16,14 @@ import {
   extendedOnce,
   fromBase64,
   fromBase64url,
+  isLaunchValue,
   KEY_SET_PCR,
   type KeySet,
   keySetDigest,
   keySetSchema,
+  LAUNCH_PCR,
+  type Launch,
+  launchMisfit,
   logOrigin,
   parseCanonical,
   QUOTED_PCRS,
@@ -47,6 +51,8 @@ export interface BootDeps {
   tlsSpkiDigest?: string
   /** PEM file with the certificates above the attestation key's. */
   chainPath: string
+  /** How the workload was chosen, where that was when the machine was started. */
+  launch?: Launch
   /** The boot's event log, where there is one. */
   eventLog?: Bytes
   /** The processor, where it makes reports. */
@@ -69,6 +75,7 @@ const TEE_FILE = 'tee.json'
 /** Loads this boot's keys, or makes and measures them when the TPM says that this is a new boot. */
 export async function startBoot(deps: BootDeps): Promise<BootState> {
   const { tpm, files, configuration, tlsSpkiDigest } = deps
+  await requireLaunch(deps)
   await files.create()
   const { resetCount, restartCount } = await tpm.clock()
   const akName = toHex(tpm.ak.name)
@@ -154,6 +161,18 @@ async function reportOfBoot(
   return report
 }
 
+/** What was measured at the launch is what this embassy tells of it and runs: nothing is measured on top of another's. */
+async function requireLaunch({ configuration, launch, tpm }: BootDeps): Promise<void> {
+  const misfit = launch && launchMisfit(launch, configuration)
+  if (misfit !== undefined) throw new SealedError('config.invalid', misfit)
+  const value = (await tpm.readPcrs([LAUNCH_PCR])).get(LAUNCH_PCR)!
+  if (!(await isLaunchValue(value, launch)))
+    throw new SealedError(
+      'config.invalid',
+      `PCR ${LAUNCH_PCR} ${launch ? 'holds another launch than the one recorded' : 'was measured, and no launch is configured'}: nothing but a launch may be measured there, once a boot, so restart the machine`,
+    )
+}
+
 /** A new key set may only be measured into PCRs that nothing was measured into. */
 async function refuseMeasured(tpm: Tpm): Promise<void> {
   const values = await tpm.readPcrs([CONFIGURATION_PCR, KEY_SET_PCR])
@@ -184,7 +203,7 @@ export async function attest(
   state: BootState,
   deps: BootDeps,
 ): Promise<{ document: AttestationDocument; digest: string }> {
-  const { tpm, configuration, chainPath, eventLog } = deps
+  const { tpm, configuration, chainPath, eventLog, launch } = deps
   const report = fromBase64url(state.teeReport?.report ?? '')
   const extraData = await quoteBinding('keys', state.keySetDigest, await sha256(report))
   const quote = await tpm.quote(extraData, QUOTED_PCRS)
@@ -198,6 +217,7 @@ export async function attest(
     configuration,
     ...(eventLog && { event_log: toBase64url(eventLog) }),
     key_set: state.keySet,
+    ...(launch && { launch }),
     pcrs: [...pcrs]
       .sort(([a], [b]) => a - b)
       .map(([index, value]) => ({ digest: toHex(value), index })),

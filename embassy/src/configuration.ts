@@ -12,7 +12,8 @@ import { ATTRIBUTION } from './registry/attribution.ts'
 import type { MeasuredWorkload } from './session/admission.ts'
 
 export interface LoadedWorkload extends MeasuredWorkload {
-  archive: string
+  /** Undefined where the image was pulled at the machine's launch. */
+  archive: string | undefined
   replicas: number
 }
 

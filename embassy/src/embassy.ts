@@ -193,7 +193,8 @@ async function start(
   if (pause) await containers.loadImage(pause.archive, pause.image)
   let firstIndex = 0
   for (const workload of workloads) {
-    await containers.loadImage(workload.archive, workload.config.image)
+    if (workload.archive !== undefined)
+      await containers.loadImage(workload.archive, workload.config.image)
     const fleet = new Fleet({
       id,
       workload,

@@ -2,8 +2,12 @@
 
 export type Log = (message: string, fields: Record<string, unknown>) => void
 
-export const log: Log = (message, fields) => {
-  process.stderr.write(
-    `${JSON.stringify({ at: new Date().toISOString(), process: 'embassy', message, ...fields })}\n`,
-  )
-}
+export const logOf =
+  (name: string): Log =>
+  (message, fields) => {
+    process.stderr.write(
+      `${JSON.stringify({ at: new Date().toISOString(), process: name, message, ...fields })}\n`,
+    )
+  }
+
+export const log = logOf('embassy')

@@ -2,7 +2,14 @@
 // cannot seal, nothing of these. Which one it is says the deployment alone: neither is ever gone over to from the other.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AttestationDocument, Deployment, UnsealedReason } from '@sealed/protocol'
+import {
+  type AttestationDocument,
+  check,
+  type Deployment,
+  launchSchema,
+  parseCanonical,
+  type UnsealedReason,
+} from '@sealed/protocol'
 import { Challenges } from './attestation/challenges.ts'
 import { readEventLog } from './attestation/event-log.ts'
 import { ConfigfsTsm } from './attestation/tee.ts'
@@ -74,6 +81,7 @@ async function sealedMachine(
     chainPath: chain,
     ...(event_log && { eventLog: await readEventLog(event_log) }),
     ...teeOf(deployment),
+    ...(await launchOf(deployment)),
   }
   const boot = await startBoot(deps)
   const activations = join(deployment.runtime_dir, 'activations')
@@ -119,6 +127,12 @@ async function unsealedMachine(
     unmount: async () => {},
     unsealed,
   }
+}
+
+async function launchOf({ launch }: Deployment): Promise<Pick<BootDeps, 'launch'>> {
+  if (launch === undefined) return {}
+  const record = parseCanonical(await readFile(launch))
+  return { launch: check(launchSchema, record, launch, 'config.invalid') }
 }
 
 function teeOf({ id, tee }: Deployment): Pick<BootDeps, 'tee'> {

@@ -47,6 +47,7 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'attestation.busy': 503,
   'edge.unverified': 503,
   'disk.full': 503,
+  'launch.unavailable': 503,
   'session.aborted': AFTER_REVEAL,
   'workload.failed': AFTER_REVEAL,
   'workload.timeout': AFTER_REVEAL,

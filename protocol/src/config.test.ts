@@ -344,3 +344,25 @@ describe('a machine that cannot seal', () => {
       expect(() => parse({ unsealed })).toThrow(invalid)
   })
 })
+
+describe('a machine that is launched', () => {
+  const file = 'workload.json'
+  const [pulled, carried] = [
+    { file, replicas: 1 },
+    { archive: 'demo.tar', file, replicas: 1 },
+  ]
+  const launch = '/run/sealed-config/launch.json'
+
+  it('has one workload, whose image was pulled', () => {
+    expect(deployment({ launch, workloads: [pulled] }).launch).toBe(launch)
+    for (const workloads of [[carried], [pulled, pulled], [pulled, carried]])
+      expect(() => deployment({ launch, workloads })).toThrow(invalid)
+  })
+
+  it('is the only one to go without an archive, and one that seals', () => {
+    expect(() => deployment({ workloads: [pulled] })).toThrow(invalid)
+    const { pause: _, tpm: __, ...rest } = DEPLOYMENT
+    const unsealed = { ...rest, unsealed: 'software', launch, workloads: [pulled] }
+    expect(() => parseDeployment(utf8(JSON.stringify(unsealed)))).toThrow(invalid)
+  })
+})

@@ -126,7 +126,7 @@ const webOrigin = v.pipe(
   v.check(isOrigin, 'must be an origin as browsers write it, such as https://app.example'),
 )
 
-const deploymentMembers = v.strictObject({
+export const deploymentMembers = v.strictObject({
   /** `keys.json`, see `apiKeysSchema`; absent means that only loopback may call and no key is asked for. */
   api_keys: v.exactOptional(absolutePath),
   authorities: v.array(v.strictObject({ id: hex(16), name, public_key: base64url(32) })),
@@ -143,6 +143,8 @@ const deploymentMembers = v.strictObject({
   }),
   /** Four hex digits that name this instance's firewall tables, interfaces, containers and directories. */
   id: hex(2),
+  /** `launch.json`: how the workload was chosen when the machine was started, where it was. */
+  launch: v.exactOptional(path),
   limits: v.optional(limitsSchema, {}),
   metering: v.picklist(['required', 'optional']),
   /** The container that holds a replica's network. */
@@ -180,7 +182,14 @@ const deploymentMembers = v.strictObject({
   version: v.literal(1),
   witnesses: v.exactOptional(v.pipe(v.array(witnessSchema), v.maxLength(8))),
   workloads: v.pipe(
-    v.array(v.strictObject({ archive: path, file: path, replicas: integer(1, 16) })),
+    v.array(
+      v.strictObject({
+        /** Of the image; absent where a launch has pulled it. */
+        archive: v.exactOptional(path),
+        file: path,
+        replicas: integer(1, 16),
+      }),
+    ),
     v.minLength(1),
     v.maxLength(8),
   ),
@@ -192,6 +201,13 @@ export const deploymentSchema = v.pipe(
     ({ pause, tee, tpm, unsealed }) =>
       unsealed === undefined ? pause !== undefined && tpm !== undefined : !pause && !tpm && !tee,
     'pause and tpm stand, or unsealed does and neither they nor tee',
+  ),
+  v.check(
+    ({ launch, unsealed, workloads }) =>
+      launch === undefined
+        ? workloads.every(({ archive }) => archive !== undefined)
+        : unsealed === undefined && workloads.length === 1 && workloads[0]!.archive === undefined,
+    'a launch is of one workload, whose image has no archive, on a machine that seals; without one every workload has its archive',
   ),
 )
 export type Deployment = v.InferOutput<typeof deploymentSchema>

@@ -47,6 +47,8 @@ export const CODES = {
   'attestation.busy': 'retry',
   'edge.unverified': 'retry',
   'disk.full': 'retry',
+  // a machine that is being launched
+  'launch.unavailable': 'retry',
   // after the reveal: never retried by an SDK
   'session.aborted': 'stop',
   'workload.failed': 'stop',

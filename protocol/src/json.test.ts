@@ -171,6 +171,15 @@ describe('a reader of files', () => {
     expect(parseStrict('"\\u0041\\n\\ud83d\\ude00"')).toBe('A\n😀')
   })
 
+  it('takes somebody else’s names where it is told what they are like, and no name twice', () => {
+    const names = /^[A-Za-z-]+$/
+    expect(parseStrict('{"Ssh-Keys":{"B-b":1}}', names)).toEqual({ 'Ssh-Keys': { 'B-b': 1 } })
+    expect(() => parseStrict('{"Ssh-Keys":1}')).toThrow('is not [a-z][a-z0-9_]* at line 1')
+    expect(() => parseStrict('{"a_b":1}', names)).toThrow('is not [A-Za-z-]+ at line 1')
+    expect(() => parseStrict('{"A-b":1,"A-b":1}', names)).toThrow('member "A-b" twice')
+    expect(parseStrict('{"__proto__":1}', /^.+$/)).toEqual(JSON.parse('{"__proto__":1}'))
+  })
+
   it.each([
     ['a duplicate member', '{"a":1,"a":2}'],
     ['a duplicate member with another spelling', '{"a":1,"\\u0061":2}'],

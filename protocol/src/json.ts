@@ -72,10 +72,11 @@ export function parseCanonical(input: Uint8Array | string): Json {
 
 /**
  * Parses JSON that people write (white space allowed), with the same values as the canonical form: no duplicate
- * members, no floats, no unsafe integers. Throws `json.invalid` with line and column.
+ * members, no floats, no unsafe integers. `names` says what member names are like where they are somebody else's.
+ * Throws `json.invalid` with line and column.
  */
-export function parseStrict(text: string): Json {
-  const reader = new Reader(text)
+export function parseStrict(text: string, names = NAME): Json {
+  const reader = new Reader(text, names)
   const value = reader.value(0)
   reader.end()
   return value
@@ -83,10 +84,12 @@ export function parseStrict(text: string): Json {
 
 class Reader {
   readonly #text: string
+  readonly #names: RegExp
   #at = 0
 
-  constructor(text: string) {
+  constructor(text: string, names: RegExp) {
     this.#text = text
+    this.#names = names
   }
 
   value(depth: number): Json {
@@ -116,8 +119,10 @@ class Reader {
     do {
       this.#space()
       const name = this.#string()
-      if (!NAME.test(name))
-        throw this.#fail(`member name ${JSON.stringify(name)} is not [a-z][a-z0-9_]*`)
+      if (!this.#names.test(name))
+        throw this.#fail(
+          `member name ${JSON.stringify(name)} is not ${this.#names.source.slice(1, -1)}`,
+        )
       if (name in out) throw this.#fail(`member "${name}" twice`)
       this.#space()
       this.#expect(':')

@@ -18,6 +18,8 @@ import { parseDeployment, parseWorkload } from '../config.ts'
 import { importTransportKey, parseEnvelope, parseHeader } from '../envelope.ts'
 import { checkGrammar } from '../grammar.ts'
 import { canonicalBytes, canonicalize, parseCanonical, parseStrict } from '../json.ts'
+import { launchSchema, splitReference } from '../launch.ts'
+import { parseBase } from '../launch-files.ts'
 import { parsePolicy } from '../policy.ts'
 import { decodeReceipt, encodeReceipt, receiptSchema } from '../receipt.ts'
 import { fromRpcError } from '../rpc.ts'
@@ -72,6 +74,27 @@ const deployment = {
   tpm: { chain: 'chain.pem', path: '/dev/tpmrm0' },
   version: 1,
   workloads: [{ archive: 'a.tar', file: 'workload.json', replicas: 1 }],
+}
+const base = {
+  gateway: { host: '0.0.0.0', port: 8443 },
+  id: '0a1b',
+  pause: deployment.pause,
+  probes: deployment.probes,
+  registry_certs: '/etc/docker/certs.d',
+  runtime_dir: deployment.runtime_dir,
+  state_dir: deployment.state_dir,
+  tpm: deployment.tpm,
+  version: 1,
+}
+const launch = {
+  attributes: [{ digest: 'ab'.repeat(32), name: 'sealed-image' }],
+  image: {
+    config: 'ab'.repeat(32),
+    reference: `europe-docker.pkg.dev/p/models/demo_1.0--x@sha256:${'cd'.repeat(32)}`,
+  },
+  labels: [{ name: 'sealed.egress', value: 'none' }],
+  version: 1,
+  workload: 'ef'.repeat(32),
 }
 const keys = {
   keys: [
@@ -191,6 +214,23 @@ export const formTargets: Target[] = [
     samples: [text(deployment)],
     ...json,
     accepts: (input) => parseDeployment(input).version === 1,
+  },
+  {
+    name: 'base.json',
+    samples: [text(base)],
+    ...json,
+    accepts: (input) => parseBase(input).version === 1,
+  },
+  {
+    name: 'launch.json',
+    samples: [canonicalBytes(launch)],
+    ...json,
+    accepts: (input) => {
+      const record = check(launchSchema, parseCanonical(input), 'launch')
+      const { manifest, registry, repository } = splitReference(record.image.reference)
+      const whole = `${registry}/${repository}@sha256:${manifest}`
+      return same(utf8(whole), utf8(record.image.reference), 'a reference')
+    },
   },
   {
     name: 'workload.json',
