@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SealedError } from '@sealed/protocol'
+import { programUrl } from '../programs.ts'
 import type { ReplicaLink } from '../seal/index.ts'
 import type { ReachAnswer } from './reach.ts'
 
@@ -37,7 +38,7 @@ export class RelaySupervisor {
   /** Resolves when the relay's socket is bound. */
   async start(): Promise<void> {
     const { embassySocket, ingressSocket, gatewayGid, relayUid } = this.#options
-    const child = fork(new URL('./main.ts', import.meta.url), [], {
+    const child = fork(programUrl('relay/main'), [], {
       env: {
         NODE_ENV: 'production',
         SEALED_EMBASSY_SOCKET: embassySocket,

@@ -2,6 +2,7 @@
 // Every target lies on this machine or is named by the operator; behind a whole firewall no packet leaves the link.
 import { isIPv6 } from 'node:net'
 import { type EgressRule, SealedError } from '@sealed/protocol'
+import { programUrl } from '../programs.ts'
 import type { Probe, ProbeReport, ProbeResult, ReplicaLink } from './link.ts'
 import type { Tools } from './tools.ts'
 
@@ -69,7 +70,7 @@ export async function runProbes(
   probes: readonly Probe[],
   busybox: string,
 ): Promise<Answer[]> {
-  const program = new URL('prober.ts', import.meta.url).pathname
+  const program = programUrl('seal/prober').pathname
   const task = JSON.stringify({ probes, wait_ms: WAIT_MS, busybox })
   const output = await tools.inside(pid, [process.execPath, program, task])
   const answers: unknown = JSON.parse(output)

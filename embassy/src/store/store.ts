@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { type Code, SealedError } from '@sealed/protocol'
+import { programUrl } from '../programs.ts'
 import type { Answer, Batch, Failure } from './batch.ts'
 import type { OperationName, Operations } from './operations.ts'
 import type { BackupOrder, Refused } from './worker.ts'
@@ -36,7 +37,7 @@ export class Store {
    */
   constructor(path: string, { onLost = () => {}, onFull = () => {} }: StoreEvents = {}) {
     this.#onFull = onFull
-    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path } })
+    this.#worker = new Worker(programUrl('store/worker'), { workerData: { path } })
     this.#worker.on('message', (said: Answer[] | Refused) => {
       if ('refused' in said) this.#fail(errorOf(said.refused))
       else this.#settle(said)

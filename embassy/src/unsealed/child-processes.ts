@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { SealedError } from '@sealed/protocol'
 import type { ContainerState, Containers, WorkloadSpec } from '../containers/index.ts'
+import { programUrl } from '../programs.ts'
 import { loadProgram, type Program } from './program.ts'
 
 interface Running {
@@ -11,7 +12,7 @@ interface Running {
   ended: Promise<{ exitCode: number; outOfMemory: boolean }>
 }
 
-const GUARD = new URL('./end-with-parent.ts', import.meta.url).href
+const GUARD = programUrl('unsealed/end-with-parent').href
 /** The exit code of what a signal has ended, as the engine counts it. */
 const KILLED = 137
 
