@@ -64,7 +64,7 @@ in
       after = [ tpm stateUnit ];
       before = [ "docker.service" ];
       serviceConfig = once // sandbox.stateDisk // {
-        ExecStart = run "state-disk" "--device ${stateDevice} --mount /var/lib/sealed";
+        ExecStart = run "embassy/state-disk/main" "--device ${stateDevice} --mount /var/lib/sealed";
       };
       environment.PATH = path;
     };
@@ -116,7 +116,7 @@ in
       wants = [ "network-online.target" ];
       after = [ tpm "network-online.target" "docker.service" "sealed-modules-lock.service" ];
       serviceConfig = once // sandbox.provision // {
-        ExecStart = run "provision" "";
+        ExecStart = run "embassy/launch/main" "";
         RuntimeDirectory = "sealed-config";
         RuntimeDirectoryMode = "0711";
       };
@@ -131,7 +131,7 @@ in
         User = "sealed-gateway";
         Group = "sealed-gateway";
         # It refuses every TLS mode but one; where it is needed and failed, the embassy does not start.
-        ExecStart = "-${run "tls-key" "--config ${config}"}";
+        ExecStart = "-${run "gateway/tls-key" "--config ${config}"}";
         RuntimeDirectory = "sealed/${id}/tls";
         RuntimeDirectoryMode = "0755";
         RuntimeDirectoryPreserve = true;
@@ -149,7 +149,7 @@ in
         RequiresMountsFor = builtins.concatStringsSep " " ([ runtime ] ++ builtins.attrNames activations);
       };
       serviceConfig = forEver // sandbox.embassy { inherit id; } // {
-        ExecStart = run "embassy" "--config ${config}";
+        ExecStart = run "embassy/main" "--config ${config}";
         OOMScoreAdjust = -900;
         TimeoutStopSec = "90s";
       };
@@ -167,7 +167,7 @@ in
       serviceConfig = forEver // sandbox.gateway { inherit id; } // {
         User = "sealed-gateway";
         Group = "sealed-gateway";
-        ExecStart = run "gateway" "--config ${config}";
+        ExecStart = run "gateway/node" "--config ${config}";
         RuntimeDirectory = "sealed/${id}/gateway";
         RuntimeDirectoryMode = "0755";
         TimeoutStopSec = "90s";

@@ -1,4 +1,4 @@
-// `node build.ts NAME --out FILE`: builds an image archive, unless the one there was made of the same inputs, and
+// `node build.ts NAME --out FILE [--busybox FILE]`: builds an image archive, unless the one there was made of the same inputs, and
 // prints the image id.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -17,8 +17,8 @@ function inputsOf({ entries, ...rest }: ImageSpec): string {
 }
 
 /** Builds the image into `out` if need be; returns its id in hex. */
-export async function buildImage(name: ImageName, out: string): Promise<string> {
-  const spec = imageSpec(name)
+export async function buildImage(name: ImageName, out: string, busybox?: string): Promise<string> {
+  const spec = imageSpec(name, busybox)
   const inputs = inputsOf(spec)
   const noted = `${out}.built.json`
   if (existsSync(out) && existsSync(noted)) {
@@ -35,12 +35,12 @@ export async function buildImage(name: ImageName, out: string): Promise<string> 
 if (import.meta.main) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { out: { type: 'string' } },
+    options: { busybox: { type: 'string' }, out: { type: 'string' } },
   })
   const name = IMAGE_NAMES.find((known) => known === positionals[0])
   if (!name || !values.out) {
-    process.stderr.write(`usage: build.ts ${IMAGE_NAMES.join('|')} --out FILE\n`)
+    process.stderr.write(`usage: build.ts ${IMAGE_NAMES.join('|')} --out FILE [--busybox FILE]\n`)
     process.exit(2)
   }
-  process.stdout.write(`sha256:${await buildImage(name, values.out)}\n`)
+  process.stdout.write(`sha256:${await buildImage(name, values.out, values.busybox)}\n`)
 }

@@ -33,8 +33,9 @@ const text = (path: string, content: string): Entry => ({
 export const IMAGE_NAMES = ['reference', 'noop', 'hostile', 'pause'] as const
 export type ImageName = (typeof IMAGE_NAMES)[number]
 
-export function imageSpec(name: ImageName): ImageSpec {
-  if (name === 'pause') return pause()
+/** `busybox` is a static one, for the pause image. */
+export function imageSpec(name: ImageName, busybox = '/bin/busybox'): ImageSpec {
+  if (name === 'pause') return pause(busybox)
   const model = name === 'reference' ? folder('model', join(WORKLOADS, 'model')) : []
   return {
     name: `sealed/${name}:local`,
@@ -55,10 +56,10 @@ export function imageSpec(name: ImageName): ImageSpec {
   }
 }
 
-function pause(): ImageSpec {
+function pause(busybox: string): ImageSpec {
   return {
     name: 'sealed/pause:local',
-    entries: sorted([...account(), directory('bin'), file('bin/busybox', '/bin/busybox', 0o755)]),
+    entries: sorted([...account(), directory('bin'), file('bin/busybox', busybox, 0o755)]),
     command: ['/bin/busybox', 'tail', '-f', '/dev/null'],
     env: {},
     user: USER,

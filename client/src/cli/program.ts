@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { attestationCommand } from './commands/attestation.ts'
 import { backupCommand, exportCommand } from './commands/backup.ts'
+import { imageVerifyCommand } from './commands/image.ts'
 import {
   authorityNewCommand,
   keyCreateCommand,
@@ -97,11 +98,18 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     )
     .option('--url <url>', `gateway (else SEALED_URL, else ${DEFAULT_URL})`)
     .option('--name <name>', 'name of the policy (the gateway’s host without it)')
+    .option('--image <file>', 'reference-values.json: name this image, not what the machine states')
     .option('--out <file>', 'a new file; standard output without it')
     .action(run(policyInitCommand))
   withJson(policies.command('check <file>'))
     .description('say in words what a policy asks for and leaves open; fails when it is none')
     .action(run(policyCheckCommand))
+
+  const images = program.command('image').description('disk images: what a machine measures of one')
+  withJson(images.command('verify <disk>'))
+    .description('recompute a disk image’s reference values, and hold them against its publisher’s')
+    .option('--reference <file>', 'reference-values.json of the image it should be')
+    .action(run(imageVerifyCommand))
   const log = program.command('log').description('the transparency log of a gateway')
   gateway(log.command('checkpoint'))
     .description('fetch the newest checkpoint of an attested machine’s log, to keep it')

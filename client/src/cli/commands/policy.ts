@@ -15,8 +15,10 @@ import { type Io, painter, plainLine, printJson } from '../io.ts'
 import { pcrLines, policyWords } from '../policy-words.ts'
 import { attestOptions } from '../settings.ts'
 import { EXIT, type Exit, UsageError } from '../usage.ts'
+import { readReference } from './image.ts'
 
 export interface PolicyInitFlags {
+  image?: string
   json?: boolean
   name?: string
   out?: string
@@ -28,7 +30,9 @@ export async function policyInitCommand(io: Io, flags: PolicyInitFlags): Promise
   if (out !== undefined) await mustBeNew(out, flags.out!)
   const { policy: _, ...options } = await attestOptions(flags, io)
   const { document } = await inspect({ ...options, policy: STRICT_POLICY })
-  const policy = await draftPolicy(document, flags.name ?? new URL(options.url).host, io.now())
+  const image = flags.image === undefined ? undefined : (await readReference(io, flags.image)).image
+  const drawn = await draftPolicy(document, flags.name ?? new URL(options.url).host, io.now())
+  const policy = image === undefined ? drawn : { ...drawn, images: [image] }
   const { checks } = await verifyDocument({ document }, policy, io.now())
   const wrong = checks.filter(({ result }) => result === 'fail')
   if (flags.json) printJson(io, { policy, misfits: wrong })

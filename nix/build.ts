@@ -1,0 +1,72 @@
+// `nix/build [--out DIR] [--attribute NAME] [--argstr NAME VALUE]… [--check]`: puts the locked inputs into the Nix store,
+// each against its digest, and builds the image from them in Nix's sandbox, without network. With --check it builds once
+// more and fails unless the bytes are the same. Ends with 3 where a locked input can no longer be had.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { NotToBeHad, readLock } from './lock.ts'
+import { inputsOf, provideInputs } from './provide-inputs.ts'
+
+const HERE = import.meta.dirname
+const NOT_TO_BE_HAD = 3
+
+const { values } = parseArgs({
+  options: {
+    argstr: { type: 'string', multiple: true, default: [] },
+    attribute: { type: 'string', default: 'image' },
+    check: { type: 'boolean', default: false },
+    out: { type: 'string' },
+  },
+})
+
+const say = (line: string) => process.stderr.write(`image: ${line}\n`)
+// Nothing of what this machine has set for Nix matters, but where its store is.
+const env = { ...process.env, NIX_CONF_DIR: join(HERE, 'conf'), NIX_REMOTE: '', NIX_PATH: '' }
+const nix = (command: string, ...args: string[]): string => {
+  const { status, stdout, error } = spawnSync(command, args, {
+    ...{ env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 },
+  })
+  if (error || status !== 0)
+    throw new Error(`${command} ${args[0]} failed${error ? `: ${error.message}` : ''}`)
+  return stdout.trim()
+}
+
+const settings = values.argstr.flatMap((pair) => {
+  const [name = '', ...value] = pair.split('=')
+  return ['--argstr', name, value.join('=')]
+})
+const build = (...args: string[]) =>
+  nix(
+    'nix-build',
+    join(HERE, 'default.nix'),
+    '-A',
+    values.attribute,
+    ...settings,
+    '--no-out-link',
+    ...args,
+  )
+
+const directory = mkdtempSync(join(tmpdir(), 'sealed-image-'))
+try {
+  await provideInputs({ lock: readLock(), inputs: inputsOf(nix), directory, nix, say })
+  say('building (no network, in a sandbox)')
+  const path = build()
+  if (values.check) {
+    say('building once more, to compare')
+    build('--check')
+  }
+  if (values.out) {
+    mkdirSync(values.out, { recursive: true })
+    // `cp` keeps the holes of the disk.
+    for (const file of readdirSync(path))
+      execFileSync('cp', ['--sparse=always', '--no-preserve=mode', join(path, file), values.out])
+  }
+  process.stdout.write(`${values.out ?? path}\n`)
+} catch (error) {
+  say((error as Error).message)
+  process.exitCode = error instanceof NotToBeHad ? NOT_TO_BE_HAD : 1
+} finally {
+  rmSync(directory, { recursive: true, force: true })
+}
