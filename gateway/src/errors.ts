@@ -59,6 +59,8 @@ const STATUS: Record<Code, ContentfulStatusCode> = {
   'tpm.failed': 503,
   'tee.failed': 503,
   'state.rollback': 503,
+  'state.disk': 503,
+  'state.locked': 503,
   'boot.key_lost': 503,
   'config.invalid': 500,
   'internal.error': 500,

@@ -62,6 +62,8 @@ export const CODES = {
   'tpm.failed': 'stop',
   'tee.failed': 'stop',
   'state.rollback': 'stop',
+  'state.disk': 'stop',
+  'state.locked': 'stop',
   'boot.key_lost': 'stop',
   'config.invalid': 'stop',
   'internal.error': 'stop',

@@ -1,5 +1,5 @@
 // TPM 2.0 commands as bytes and their answers as values (Part 3): the few that the embassy uses.
-// Pure: nothing here knows how bytes travel. Authorisation is always the empty password.
+// Pure: nothing here knows how bytes travel. Authorisation is the empty password, or a policy session.
 import { join, Reader, sized, u8, u16, u32 } from './marshal.ts'
 
 /** A command ready to send; `answer` reads what follows the ten-byte response header. */
@@ -16,11 +16,17 @@ export interface NvPublic {
 }
 
 export const HANDLE = { owner: 0x40000001, endorsement: 0x4000000b } as const
-const SHA256 = 0x000b
-const NULL = 0x0010
-const EMPTY_PASSWORD = join(u32(9), u32(0x40000009), u16(0), u8(0), u16(0))
+export const SHA256 = 0x000b
+export const NULL = 0x0010
 
-function plain<T>(
+/** An authorisation area of one session without nonce and HMAC, which goes on after the command. */
+const session = (handle: number, attributes: number) =>
+  join(u32(9), u32(handle), u16(0), u8(attributes), u16(0))
+const EMPTY_PASSWORD = session(0x40000009, 0)
+/** Authorises by what was asserted in a policy session (neither salted nor bound, so without HMAC). */
+export const policySession = (handle: number): Uint8Array => session(handle, 1)
+
+export function plain<T>(
   name: string,
   code: number,
   body: Uint8Array,
@@ -29,21 +35,22 @@ function plain<T>(
   return { name, bytes: join(u16(0x8001), u32(10 + body.length), u32(code), body), answer }
 }
 
-function authorized<T>(
+export function authorized<T>(
   name: string,
   code: number,
   handles: readonly number[],
   parameters: Uint8Array,
   answer: (r: Reader) => T,
+  by: Uint8Array = EMPTY_PASSWORD,
 ): Command<T> {
-  // One empty password session for the first handle; a second one (an NV index) needs none.
-  const body = join(...handles.map(u32), EMPTY_PASSWORD, parameters)
+  // One session, for the first handle; what follows it (an NV index, a policy session) needs none.
+  const body = join(...handles.map(u32), by, parameters)
   const bytes = join(u16(0x8002), u32(10 + body.length), u32(code), body)
   return { name, bytes, answer }
 }
 
 /** Steps into the parameters of a response to an authorised command; the session area that follows must be empty-handed. */
-function parameters<T>(response: Reader, name: string, read: (r: Reader) => T): T {
+export function parameters<T>(response: Reader, name: string, read: (r: Reader) => T): T {
   const inner = new Reader(response.take(response.u32()), name)
   const value = read(inner)
   inner.end()
@@ -53,7 +60,8 @@ function parameters<T>(response: Reader, name: string, read: (r: Reader) => T): 
   return value
 }
 
-const nothing = (name: string) => (response: Reader) => parameters(response, name, () => undefined)
+export const nothing = (name: string) => (response: Reader) =>
+  parameters(response, name, () => undefined)
 
 /** TPML_PCR_SELECTION of the SHA-256 bank, three bytes of bitmap, lowest PCR in the lowest bit. */
 export function pcrSelection(pcrs: readonly number[]): Uint8Array {
@@ -62,12 +70,12 @@ export function pcrSelection(pcrs: readonly number[]): Uint8Array {
   return join(u32(1), u16(SHA256), u8(3), bitmap)
 }
 
-/** Makes the key that a TPMT_PUBLIC template stands for, under the endorsement hierarchy. */
-export function createPrimary(template: Uint8Array) {
+/** Makes the key that a TPMT_PUBLIC template stands for, under the endorsement hierarchy or another. */
+export function createPrimary(template: Uint8Array, hierarchy: number = HANDLE.endorsement) {
   const name = 'TPM2_CreatePrimary'
   const noSecret = sized(join(u16(0), u16(0)))
   const body = join(noSecret, sized(template), u16(0), u32(0))
-  return authorized(name, 0x131, [HANDLE.endorsement], body, (response) => {
+  return authorized(name, 0x131, [hierarchy], body, (response) => {
     const handle = response.u32()
     return parameters(response, name, (r) => {
       const area = r.sized()
