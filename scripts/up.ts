@@ -40,7 +40,7 @@ export async function up(
     for (const directory of [paths.state, paths.images, paths.logs])
       await mkdir(directory, { recursive: true, mode: 0o700 })
     const tpm = await (options.unsealed ? groundless : ground)(paths, options, say, undo)
-    if (options.tls === 'embassy')
+    if (options.tls !== undefined && options.tls !== 'off')
       await run(process.execPath, [
         join(REPOSITORY, 'gateway/src/tls-key.ts'),
         '--config',

@@ -83,6 +83,17 @@ describe('GET /health', () => {
     expect(await not.json()).toEqual({ ready: false, reason: 'state.rollback' })
   })
 
+  it.each(['embassy', 'acme', 'expired'] as const)(
+    'says beside it that the certificate is %s, where a public one is asked for',
+    async (certificate) => {
+      const ready = await fakeApp({ certificate: () => certificate }).app.request('/health/ready')
+      expect([ready.status, await ready.json()]).toEqual([
+        200,
+        { ready: true, reason: 'serving', certificate },
+      ])
+    },
+  )
+
   it('is 503 while the embassy does not answer, and well again afterwards', async () => {
     let up = false
     const status = async () => {

@@ -50,7 +50,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   app.route('/v1/receipts', receipts(deps.embassy))
   app.route('/v1/status', overview(deps.embassy))
   app.route('/log', log(deps.embassy))
-  app.route('/health', health(status))
+  app.route('/health', health(status, deps.certificate))
   app.route('/openapi.json', openapi())
   app.notFound((c) =>
     answerError(

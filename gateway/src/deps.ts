@@ -119,6 +119,9 @@ export interface GatewayLimits {
   requestsPerMinute: number
 }
 
+/** Whose certificate is served: the embassy's, which only attested clients can judge, or a public one, or an old one. */
+export type CertificateState = 'embassy' | 'acme' | 'expired'
+
 export interface Deps {
   embassy: EmbassyClient
   relay: RelayClient
@@ -128,6 +131,8 @@ export interface Deps {
    */
   apiKeys?: () => readonly ApiKey[]
   limits: GatewayLimits
+  /** Where a public certificate is asked for: what is served now. */
+  certificate?: () => CertificateState
   /** Given where somebody else looks at how many are used. */
   slots?: Slots
   /** Origins of web pages that may call; none by default. */

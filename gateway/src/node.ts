@@ -1,6 +1,6 @@
 // The gateway's process on Node: `node gateway/src/node.ts --config sealed.json`. The one place of this room that reads
 // arguments and environment; it writes one line when it listens, and JSON lines about requests to stderr. SIGHUP makes
-// it look at its API keys at once.
+// it look at its API keys at once, SIGUSR2 ask for another public certificate.
 import process from 'node:process'
 import { SealedError } from '@sealed/protocol'
 import { readDeployment } from './node/settings.ts'
@@ -11,6 +11,7 @@ async function main(): Promise<void> {
   const gateway = await startGateway(deployment)
   process.stdout.write(`gateway listening on ${gateway.url}\n`)
   process.on('SIGHUP', () => void gateway.readKeys())
+  process.on('SIGUSR2', () => gateway.renewCertificate())
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {

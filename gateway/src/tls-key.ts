@@ -16,10 +16,11 @@ const MODULUS_BITS = 3072
 
 async function main(): Promise<void> {
   const { gateway, runtime_dir } = await readDeployment(process.argv.slice(2), process.env)
-  if (gateway.tls.mode !== 'embassy')
+  const { tls } = gateway
+  if (tls.mode !== 'embassy' && tls.mode !== 'acme')
     throw new SealedError(
       'config.invalid',
-      `gateway.tls.mode is ${gateway.tls.mode}: only "embassy" needs a key from here`,
+      `gateway.tls.mode is ${tls.mode}: only "embassy" and "acme" need a key from here`,
       { param: 'gateway.tls.mode' },
     )
   await ownDirectory(runtime_dir, 'tls', 0o755)
@@ -32,7 +33,7 @@ async function main(): Promise<void> {
     privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
   })
   await writeWhole(paths.key, key.privateKey, 0o600)
-  await writeWhole(paths.request, certificateRequest(key, gateway.tls.names[0]!), 0o644)
+  await writeWhole(paths.request, certificateRequest(key, tls.names[0]!), 0o644)
 }
 
 /** A PKCS #10 request in PEM; the names that are certified are the embassy's to choose from the same configuration. */

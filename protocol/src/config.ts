@@ -6,6 +6,7 @@ import { fromUtf8 } from './bytes.ts'
 import { witnessKeySchema } from './cosignature.ts'
 import { parseStrict } from './json.ts'
 import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
+import { tlsSchema } from './tls.ts'
 import { unsealedReason } from './unsealed.ts'
 
 const path = v.pipe(text(4096), v.minLength(1))
@@ -79,12 +80,6 @@ export const workloadSchema = v.pipe(
   ),
 )
 export type Workload = v.InferOutput<typeof workloadSchema>
-
-export const tlsSchema = v.variant('mode', [
-  v.strictObject({ mode: v.literal('off') }),
-  v.strictObject({ mode: v.literal('embassy'), names: v.pipe(v.array(text(253)), v.minLength(1)) }),
-  v.strictObject({ mode: v.literal('files'), certificate: path, key: path }),
-])
 
 const limitsSchema = v.strictObject({
   /** Bytes of one plain request body. */

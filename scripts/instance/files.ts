@@ -26,6 +26,17 @@ export interface EgressRule {
   port: number
 }
 
+/** The gateway's public certificate comes from an ACME server. */
+export interface AcmeTls {
+  mode: 'acme'
+  contact: string[]
+  directory: string
+  names: string[]
+  /** PEM file. */
+  roots?: string
+  terms_agreed: true
+}
+
 export interface InstanceOptions {
   workload: 'reference' | 'noop' | 'hostile'
   replicas?: number
@@ -43,7 +54,7 @@ export interface InstanceOptions {
   env?: Record<string, string>
   limits?: Record<string, number>
   metering?: 'required' | 'optional'
-  tls?: 'off' | 'embassy'
+  tls?: 'off' | 'embassy' | AcmeTls
   /** This machine cannot seal: neither seal nor TPM, and every receipt fails. */
   unsealed?: Unsealed
   probeIntervalMs?: number
@@ -54,6 +65,13 @@ const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
 /** A root that nobody has: there is no policy without one, and without a TPM there is none to name. */
 const NOBODY = '00'.repeat(32)
 const MODELS = { reference: 'sealed-demo', noop: 'noop', hostile: 'hostile' }
+
+const tlsOf = (tls: InstanceOptions['tls']) =>
+  tls === 'embassy'
+    ? { mode: tls, names: ['localhost', '127.0.0.1'] }
+    : typeof tls === 'object'
+      ? tls
+      : { mode: 'off' }
 
 const unlessThere = (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EEXIST') throw error
@@ -98,10 +116,7 @@ export async function writeFiles(
       admin_port: options.adminPort ?? 0,
       host: '127.0.0.1',
       port: options.port ?? 0,
-      tls:
-        options.tls === 'embassy'
-          ? { mode: 'embassy', names: ['localhost', '127.0.0.1'] }
-          : { mode: 'off' },
+      tls: tlsOf(options.tls),
     },
     id: paths.id,
     limits: options.limits ?? {},

@@ -45,7 +45,8 @@ export function issueCertificate(
   ) => {
     const certificate = forge.pki.createCertificate()
     certificate.publicKey = key
-    certificate.serialNumber = `00${randomBytes(16).toString('hex')}`
+    // Never a zero in front: forge leaves two of them as they are, and no TLS library reads such a number.
+    certificate.serialNumber = `01${randomBytes(15).toString('hex')}`
     certificate.validity.notBefore = new Date(now.getTime() - 60_000)
     certificate.validity.notAfter = new Date(now.getTime() + DAYS * 86_400_000)
     certificate.setSubject(name)

@@ -14,6 +14,7 @@ export interface Observer {
   record(request: RequestRecord): void
   /** A failure that nobody foresaw: its name and place, never its message, which may quote a body. */
   report(error: unknown, requestId: string): void
+  info(message: string, fields: Record<string, unknown>): void
   warn(message: string, fields: Record<string, unknown>): void
   /** Writes what waits to be written. */
   flush(): void
@@ -88,6 +89,7 @@ export function observer(inFlight: () => number, descriptor = 2): Observer {
       const at = stack?.split('\n').filter((line) => /^\s+at /.test(line))
       log.error({ request_id: requestId, name, code, at }, 'unforeseen failure')
     },
+    info: (message, fields) => log.info(fields, message),
     warn: (message, fields) => log.warn(fields, message),
     flush: () => destination.flushSync(),
   }

@@ -1,10 +1,15 @@
 // The HTTP server under the app: its limits are on how a request comes in, never on how long its answer takes.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import {
+  createServer as createTlsServer,
+  type ServerOptions as HttpsOptions,
+  type Server as TlsServer,
+} from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import type { Context } from 'hono'
+import { alpnCallback, type Challenges, keepFromHttp } from '../acme/alpn.ts'
 import { errorBody } from '../errors.ts'
 import { parserFault, refuseRequest, refuseSocket } from './refuse.ts'
 
@@ -34,13 +39,15 @@ export interface ServerOptions {
   fetch: (request: Request, env: HttpBindings) => Response | Promise<Response>
   host: string
   port: number
-  /** PEM; absent for plain HTTP. */
-  tls?: { certificate: string; key: string }
+  /** PEM; absent for plain HTTP. `challenges` are answered on this port, beside HTTP. */
+  tls?: { certificate: string; key: string; challenges?: Challenges }
   limits?: Partial<ServerLimits>
 }
 
 export interface RunningServer {
   address: AddressInfo
+  /** Serves another certificate (PEM) of the same key, from the next handshake on; connections stay. */
+  setCertificate(certificate: string): void
   /** Lets requests under way end, for `graceMs` at the most, then cuts what is left. */
   close(graceMs: number): Promise<void>
 }
@@ -56,15 +63,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     keepAliveTimeout: limits.idleMs,
   }
   const { tls } = options
-  const server: Server = tls
-    ? createTlsServer({
-        ...common,
-        cert: tls.certificate,
-        key: tls.key,
-        minVersion: 'TLSv1.2',
-        handshakeTimeout: limits.headersMs,
-      })
-    : createServer(common)
+  const secure = tls && tlsServer(tls, { ...common, handshakeTimeout: limits.headersMs })
+  const server: Server = secure ?? createServer(common)
   // What is above the limit would be dropped unseen; it is counted and refused below.
   server.maxHeadersCount = 0
   let closing = false
@@ -103,6 +103,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   })
   return {
     address: server.address() as AddressInfo,
+    setCertificate: (cert) => secure?.setSecureContext({ ...contextOf(tls!), cert }),
     close: (graceMs) =>
       new Promise((resolve) => {
         closing = true
@@ -115,6 +116,22 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         for (const socket of open) if (!busy.has(socket)) socket.destroy()
       }),
   }
+}
+
+type Tls = NonNullable<ServerOptions['tls']>
+
+const contextOf = ({ certificate, key }: Tls) =>
+  ({ cert: certificate, key, minVersion: 'TLSv1.2' }) as const
+
+function tlsServer(tls: Tls, options: HttpsOptions): TlsServer {
+  const { challenges } = tls
+  const server = createTlsServer({
+    ...options,
+    ...contextOf(tls),
+    ...(challenges && { ALPNCallback: alpnCallback(challenges) }),
+  })
+  if (challenges) keepFromHttp(server)
+  return server
 }
 
 function malformed(error: unknown): Response {

@@ -2,7 +2,7 @@
 // has it, is used to bind and to read the TLS key, and is given up before the first request.
 import { readFile } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type Deployment, fromUtf8, SealedError } from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import { Slots } from '../middleware/slots.ts'
@@ -10,7 +10,7 @@ import { startAdmin } from './admin.ts'
 import { embassyClient } from './embassy-client.ts'
 import { KeyFile } from './key-file.ts'
 import { loadHttpClient } from './load-http-client.ts'
-import { observer } from './observe.ts'
+import { type Observer, observer } from './observe.ts'
 import { ownDirectory, writeWhole } from './own-directory.ts'
 import { dropPrivileges } from './privileges.ts'
 import { relayClient } from './relay-client.ts'
@@ -23,6 +23,8 @@ export interface RunningGateway {
   url: string
   /** Looks at the file of API keys at once, where there is one. */
   readKeys(): Promise<void>
+  /** Asks for another certificate at once, where they come from an ACME server. */
+  renewCertificate(): void
   close(graceMs: number): Promise<void>
 }
 
@@ -54,6 +56,7 @@ export async function startGateway(
       : await KeyFile.open(deployment.api_keys, (reason) =>
           seen.warn('API keys cannot be read', { reason }),
         )
+  const acme = tls && (await acmeOf(deployment, tls.key, seen))
   const embassy = new UnixClient(paths.embassy)
   const relay = new UnixClient(paths.relay)
   const app = createApp({
@@ -61,6 +64,7 @@ export async function startGateway(
     relay: relayClient(relay, deployment.limits.output_bytes),
     ...(keys && { apiKeys: () => keys.current() }),
     limits,
+    ...(acme && { certificate: acme.state }),
     slots,
     corsOrigins: deployment.gateway.cors_origins ?? [],
     bodyOf: incomingBody,
@@ -73,7 +77,13 @@ export async function startGateway(
     fetch: (request, env) => app.fetch(request, env),
     host,
     port,
-    ...(tls && { tls }),
+    ...(tls && {
+      tls: {
+        key: tls.key,
+        certificate: acme?.certificate ?? tls.certificate,
+        ...(acme && { challenges: acme.challenges }),
+      },
+    }),
     ...(options.server && { limits: options.server }),
   })
   const admin = await startAdmin({
@@ -90,6 +100,7 @@ export async function startGateway(
     )
   })
   const close = async (graceMs: number) => {
+    await acme?.stop()
     await server.close(graceMs)
     await admin.close()
     seen.flush()
@@ -105,7 +116,13 @@ export async function startGateway(
     const url = `${tls ? 'https' : 'http'}://${shown}:${server.address.port}`
     await writeWhole(join(directory, 'admin'), `http://127.0.0.1:${admin.port}\n`, 0o644)
     await writeWhole(join(directory, 'url'), `${url}\n`, 0o644)
-    return { url, close, readKeys: async () => keys?.look() }
+    await acme?.begin(server.setCertificate)
+    return {
+      url,
+      close,
+      readKeys: async () => keys?.look(),
+      renewCertificate: () => acme?.renewNow(),
+    }
   } catch (error) {
     await close(0)
     throw error
@@ -123,12 +140,19 @@ async function metricsOf(embassy: UnixClient): Promise<string> {
   return fromUtf8(body)
 }
 
+/** Loaded where the mode needs it: the ACME library brings some fifty packages with it. */
+async function acmeOf({ gateway, runtime_dir }: Deployment, key: string, seen: Observer) {
+  if (gateway.tls.mode !== 'acme') return undefined
+  const { prepareAcme } = await import('../acme/start.ts')
+  return prepareAcme(gateway.tls, dirname(gatewayPaths(runtime_dir).key), key, seen)
+}
+
 async function readTls({ gateway, runtime_dir }: Deployment) {
   if (gateway.tls.mode === 'off') return undefined
   const paths = gateway.tls.mode === 'files' ? gateway.tls : gatewayPaths(runtime_dir)
   const read = (path: string) =>
     readFile(path, 'utf8').catch((cause) => {
-      const hint = gateway.tls.mode === 'embassy' ? '; the embassy issues it when it starts' : ''
+      const hint = gateway.tls.mode === 'files' ? '' : '; the embassy issues it when it starts'
       throw new SealedError('config.invalid', `cannot read ${path}${hint}`, { cause })
     })
   return { certificate: await read(paths.certificate), key: await read(paths.key) }

@@ -100,7 +100,17 @@ export const SCHEMAS = {
       object({ id: string, object: { const: 'model' }, created: integer, owned_by: string }),
     ),
   }),
-  Health: object({ ready: { type: 'boolean' }, reason: string }),
+  Health: object(
+    {
+      certificate: {
+        description: 'Where a public certificate is asked for: whose is served now.',
+        enum: ['embassy', 'acme', 'expired'],
+      },
+      ready: { type: 'boolean' },
+      reason: string,
+    },
+    ['ready', 'reason'],
+  ),
   Overview: object(
     {
       attestation: object({
