@@ -2,11 +2,13 @@
 // the checker that were tried, each turns a row red: unknown arguments let through, required ones not asked for, blocks
 // taken as arguments, a single block twice, literals not compared, outputs of modules not looked up, nothing read counted as
 // read, versions not compared.
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { checkModule } from './check-module.ts'
 import { withChange } from './copies.ts'
-import { INFRA, MODULES } from './module.ts'
+import { argumentOf, blocksOf, INFRA, MODULES, readModule } from './module.ts'
+import { readBody } from './read-body.ts'
 import { committedSchemas } from './schemas.ts'
 
 const schemas = await committedSchemas()
@@ -19,6 +21,18 @@ const ROOT = 'examples/one-region/main.tf'
 
 test.each(MODULES)('%s holds nothing that its providers do not take', async (name) => {
   expect(await checkModule(join(INFRA, name), schemas)).toEqual([])
+})
+
+test('the example of settings sets what must be set, and nothing that is not there', async () => {
+  const path = join(INFRA, 'examples/one-region')
+  const settings = await readFile(join(path, 'terraform.tfvars.example'), 'utf8')
+  const set = readBody(settings).arguments.map(({ name }) => name)
+  const shown = [...settings.matchAll(/^# (\w+) +=/gm)].map(([, name]) => name!)
+  const variables = blocksOf(await readModule(path), 'variable')
+  const required = variables.filter(({ body }) => !argumentOf(body, 'default'))
+  const names = variables.map(({ labels }) => labels[0]!)
+  expect(set.sort()).toEqual(expect.arrayContaining(required.map(({ labels }) => labels[0]!)))
+  expect(names).toEqual(expect.arrayContaining([...set, ...shown]))
 })
 
 describe('a changed module is refused, with file and line:', () => {

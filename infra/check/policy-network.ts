@@ -1,7 +1,14 @@
 // What passes: 443 in; out to Google's restricted range and to what is named; and after that nothing.
+import { elements } from './expression.ts'
 import { argumentOf, type Module, nestedOf, type Placed } from './module.ts'
 import { local, type Must, only, same, strings, text } from './policy-text.ts'
 import type { Body } from './read-body.ts'
+
+const CLOSED = [
+  'google_compute_network_firewall_policy_association.sealed',
+  'google_compute_network_firewall_policy_rule.nothing_else_in',
+  'google_compute_network_firewall_policy_rule.nothing_else_out',
+]
 
 type Direction = 'INGRESS' | 'EGRESS'
 
@@ -27,6 +34,13 @@ export async function network(fleet: Module, must: Must): Promise<void> {
       await endsInDenial(rules, direction),
       `${direction} does not end in a denial of everything`,
     )
+  for (const { body } of only(fleet, 'google_compute_region_instance_group_manager')) {
+    const after = (await elements(text(body, 'depends_on') ?? '[]')) ?? []
+    must(
+      CLOSED.every((resource) => after.includes(resource)),
+      'machines may start before the network is closed',
+    )
+  }
   for (const { body } of only(fleet, 'google_compute_forwarding_rule')) {
     must(await only443(body, 'ports'), 'the balancer forwards more than 443')
     must(argumentOf(body, 'all_ports') === undefined, 'the balancer forwards all ports')

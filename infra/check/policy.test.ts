@@ -217,6 +217,13 @@ describe('a change is refused that', () => {
       /EGRESS does not end in a denial/,
     ],
     [
+      'starts machines before the network is closed',
+      FLEET,
+      '    google_compute_network_firewall_policy_rule.nothing_else_out,\n',
+      '',
+      /before the network is closed/,
+    ],
+    [
       'has classic rules go first',
       NETWORK,
       '"BEFORE_CLASSIC_FIREWALL"',

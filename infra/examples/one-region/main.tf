@@ -73,6 +73,8 @@ module "fleet" {
   workload_env     = var.workload_env
   workload         = jsondecode(file(var.workload))
   deployment       = jsondecode(file(var.deployment))
+
+  depends_on = [google_project_service.needed]
 }
 
 module "edge" {

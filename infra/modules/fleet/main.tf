@@ -148,6 +148,17 @@ resource "google_compute_region_instance_group_manager" "sealed" {
     force_update_on_repair = "YES"
   }
 
+  # No machine before the network is closed: until then everything may leave it. Nor before it can pull.
+  depends_on = [
+    google_compute_network_firewall_policy_association.sealed,
+    google_compute_network_firewall_policy_rule.nothing_else_in,
+    google_compute_network_firewall_policy_rule.nothing_else_out,
+    google_compute_network_firewall_policy_rule.google_out,
+    google_dns_record_set.google_host,
+    google_dns_record_set.google_others,
+    google_artifact_registry_repository_iam_member.pull,
+  ]
+
   lifecycle {
     # The autoscaler decides it.
     ignore_changes = [target_size]
