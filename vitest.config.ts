@@ -17,7 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          include: ['{protocol,embassy,gateway,client,workloads,scripts}/**/*.test.ts'],
+          include: ['{protocol,embassy,gateway,client,workloads,scripts,infra}/**/*.test.ts'],
           execArgv: NO_OWN_WRAPPERS,
           testTimeout: 60_000,
         },

@@ -1,0 +1,67 @@
+// What a machine is: confidential, Shielded, without a way to log in, and told nothing but what it measures.
+import { members } from './expression.ts'
+import { argumentOf, type Module, nestedOf } from './module.ts'
+import { local, type Must, only, same, strings, text } from './policy-text.ts'
+
+const METADATA: Record<string, string> = {
+  'block-project-ssh-keys': '"TRUE"',
+  'enable-guest-attributes': '"FALSE"',
+  'enable-oslogin': '"FALSE"',
+  'enable-osconfig': '"FALSE"',
+  'serial-port-enable': '"FALSE"',
+  'serial-port-logging-enable': '"FALSE"',
+  'sealed-image': 'var.workload_image',
+  'sealed-command': 'jsonencode(var.workload_command)',
+  'sealed-env': 'jsonencode(var.workload_env)',
+  'sealed-workload': 'jsonencode(var.workload)',
+  'sealed-deployment': 'jsonencode(var.deployment)',
+}
+
+const SCOPES = ['devstorage.read_only', 'logging.write', 'monitoring.write']
+
+export async function machines(fleet: Module, must: Must): Promise<void> {
+  const technologies = Object.entries((await members(local(fleet, 'technologies'))) ?? {})
+  must(technologies.length > 0, 'no technologies are written out')
+  for (const [name, expression] of technologies) {
+    const { type, platform } = (await members(expression)) ?? {}
+    must(type === '"TDX"' || type === '"SEV_SNP"', `${name} is ${type}, neither TDX nor SEV_SNP`)
+    must(type !== '"SEV_SNP"' || platform === '"AMD Milan"', `${name} needs AMD Milan`)
+  }
+  must(
+    local(fleet, 'technology') === 'local.technologies[var.technology]',
+    'the technology is not one of those that are written out',
+  )
+  const templates = only(fleet, 'google_compute_region_instance_template')
+  must(templates.length === 1, 'there is not exactly one template')
+  for (const { body } of templates) {
+    const is = (path: string, expected: string) =>
+      must(
+        text(body, path) === expected,
+        `template: ${path} is ${text(body, path)}, not ${expected}`,
+      )
+    is('confidential_instance_config.confidential_instance_type', 'local.technology.type')
+    is('min_cpu_platform', 'local.technology.platform')
+    is('shielded_instance_config.enable_secure_boot', 'true')
+    is('shielded_instance_config.enable_vtpm', 'true')
+    is('shielded_instance_config.enable_integrity_monitoring', 'true')
+    is('scheduling.on_host_maintenance', '"TERMINATE"')
+    is('can_ip_forward', 'false')
+    is('network_interface.nic_type', '"GVNIC"')
+    is('network_interface.stack_type', '"IPV4_ONLY"')
+    is('service_account.email', 'google_service_account.sealed.email')
+    must(argumentOf(body, 'metadata_startup_script') === undefined, 'template: a startup script')
+    const [nic] = nestedOf(body, 'network_interface')
+    must(nic?.body.blocks.length === 0, 'template: an address or more of its own')
+    const metadata = (await members(argumentOf(body, 'metadata')?.expression ?? '[]')) ?? {}
+    for (const name of new Set([...Object.keys(METADATA), ...Object.keys(metadata)]))
+      must(
+        metadata[name] === METADATA[name],
+        `template: metadata ${name} is ${metadata[name]}, not ${METADATA[name]}`,
+      )
+    const scopes = await strings(text(body, 'service_account.scopes'))
+    const full = SCOPES.map((name) => `https://www.googleapis.com/auth/${name}`)
+    must(same(scopes, full), `template: scopes are ${scopes}`)
+    const devices = nestedOf(body, 'disk').map((disk) => text(disk.body, 'device_name') ?? '')
+    must(same(devices, ['"sealed-image"', '"sealed-state"']), `template: disks are ${devices}`)
+  }
+}

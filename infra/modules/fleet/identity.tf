@@ -1,0 +1,28 @@
+# Who the machines are towards Google: one account that reads one repository and writes logs and metrics. It has no key;
+# its token comes from the metadata server.
+
+resource "google_service_account" "sealed" {
+  project      = var.project
+  account_id   = var.name
+  display_name = "Machines of ${var.name}"
+}
+
+resource "google_artifact_registry_repository_iam_member" "pull" {
+  project    = var.project
+  location   = var.repository.location
+  repository = var.repository.id
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.sealed.member
+}
+
+resource "google_project_iam_member" "logs" {
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.sealed.member
+}
+
+resource "google_project_iam_member" "metrics" {
+  project = var.project
+  role    = "roles/monitoring.metricWriter"
+  member  = google_service_account.sealed.member
+}

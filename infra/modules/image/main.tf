@@ -1,0 +1,110 @@
+# What is uploaded before any machine starts: the disk image of the Nix build, with the Secure Boot keys that its UKI is
+# signed for, and the registry that workloads are pulled from. Nothing secret passes through here: the key that signs UKIs
+# stays where images are released.
+
+locals {
+  digest = filesha256(var.disk_archive)
+
+  # With the keys: the same disk under other keys is another image.
+  identity = sha256(join(" ", [
+    for file in concat([var.disk_archive, "${var.keys}/PK.der", "${var.keys}/KEK.der", "${var.keys}/db.der"], var.forbidden) :
+    filesha256(file)
+  ]))
+}
+
+resource "google_storage_bucket" "images" {
+  name                        = "${var.project}-${var.name}-images"
+  project                     = var.project
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  versioning {
+    enabled = true
+  }
+}
+
+# Named by its digest: another archive is another object, and nobody finds other bytes under a name that was published.
+resource "google_storage_bucket_object" "disk" {
+  name         = "${local.digest}.tar.gz"
+  bucket       = google_storage_bucket.images.name
+  source       = var.disk_archive
+  content_type = "application/gzip"
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "google_compute_image" "sealed" {
+  name              = "${var.name}-${substr(local.identity, 0, 16)}"
+  project           = var.project
+  family            = var.name
+  description       = "Sealed computation ${var.release}; archive sha256 ${local.digest}"
+  storage_locations = [var.region]
+
+  raw_disk {
+    source = "https://storage.googleapis.com/${google_storage_bucket.images.name}/${google_storage_bucket_object.disk.name}"
+  }
+
+  guest_os_features {
+    type = "UEFI_COMPATIBLE"
+  }
+
+  guest_os_features {
+    type = "GVNIC"
+  }
+
+  guest_os_features {
+    type = "SEV_SNP_CAPABLE"
+  }
+
+  guest_os_features {
+    type = "TDX_CAPABLE"
+  }
+
+  # Our own keys and no others: firmware loads what they signed, and PCR 7 has one value that can be pinned. With Google's
+  # defaults it has Microsoft's keys in it, and changes whenever they do.
+  shielded_instance_initial_state {
+    pk {
+      content   = filebase64("${var.keys}/PK.der")
+      file_type = "X509"
+    }
+
+    keks {
+      content   = filebase64("${var.keys}/KEK.der")
+      file_type = "X509"
+    }
+
+    dbs {
+      content   = filebase64("${var.keys}/db.der")
+      file_type = "X509"
+    }
+
+    dynamic "dbxs" {
+      for_each = var.forbidden
+
+      content {
+        content   = filebase64(dbxs.value)
+        file_type = "BIN"
+      }
+    }
+  }
+
+  lifecycle {
+    # The instance template moves to the new image before the old one goes; machines that run need neither.
+    create_before_destroy = true
+  }
+}
+
+resource "google_artifact_registry_repository" "workloads" {
+  project       = var.project
+  location      = var.region
+  repository_id = var.name
+  format        = "DOCKER"
+  description   = "Images of workloads, pulled by digest"
+
+  docker_config {
+    immutable_tags = true
+  }
+}
