@@ -43,7 +43,7 @@
     { name = "tun"; reason = "a network device that a process makes; nothing here does"; }
     { name = "bridge"; reason = "frames between replicas; each has a link of its own to the host"; }
     { name = "br_netfilter"; reason = "the same"; }
-    { name = "zram"; reason = "swap"; }
+    { name = "zram"; reason = "no swap, in memory neither"; }
   ];
 
   # Never loaded by their alias (modprobe.d): NixOS's list, and what else a socket or a mount would pull in. After the

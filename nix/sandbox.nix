@@ -1,5 +1,5 @@
-# What systemd keeps each process of ours from doing. `embassy` and `gateway` are as tight as the two let them be; each
-# directive of systemd's own list (systemd-analyze security) that is not there stands in `leftOut` with its reason.
+# What systemd keeps each process of ours from doing. `embassy` and `gateway` are as tight as the two let them be; what
+# systemd's own list (systemd-analyze security) finds open in them stands in `leftOut` with its reason.
 # The relay is a child of the embassy and lives in the embassy's unit: its sandbox is the same, its user has no right.
 let
   # For every process of ours.
@@ -97,30 +97,46 @@ in
     SystemCallFilter = [ "@system-service @module" ];
   };
 
+  # By the names that `systemd-analyze security` gives to what it finds open.
   leftOut = {
     embassy = {
-      User = "firewall, engine, TPM and namespaces are root's; the relay, which meets the network, is another user";
-      MemoryDenyWriteExecute = "V8 compiles while it runs";
-      PrivateNetwork = "its work is on the machine's network";
-      PrivateUsers = "no user namespaces here, and root of one has no firewall";
-      PrivateDevices = "the TPM; the other devices are closed by DevicePolicy";
-      ProcSubset = "/proc/sys and /proc/PID/ns of replicas";
-      IPAddressDeny = "it goes with processes, not with networks: probes that systemd stops would say sealed where the firewall leaks";
-      RestrictAddressFamilies_AF_PACKET = "a probe sends a frame without IP";
-      RestrictAddressFamilies_AF_NETLINK = "nft and ip";
-      RestrictNamespaces_net = "it enters its replicas' networks";
-      CapabilityBoundingSet = "those that are left are named with what they are for";
-      UMask = "its directories are 0711 and the certificate 0644 by design: gateway and relay pass, and read what is theirs";
-      RootDirectory = "the whole root is read-only and made for these processes";
-      SystemCallFilter_privileged = "it gives files to other users, and the relay becomes one";
+      "User=/DynamicUser=" = "firewall, engine, TPM and namespaces are root's; the relay, which meets the network, is another user";
+      "CapabilityBoundingSet=~CAP_NET_ADMIN" = "nft and ip: the seal and its links";
+      "CapabilityBoundingSet=~CAP_NET_(BIND_SERVICE|BROADCAST|RAW)" = "CAP_NET_RAW: probes send pings and frames without IP";
+      "CapabilityBoundingSet=~CAP_SYS_ADMIN" = "to enter a replica's network, which setns asks for";
+      "CapabilityBoundingSet=~CAP_SYS_PTRACE" = "to open /proc/PID/ns/net of a pause container, another user's";
+      "CapabilityBoundingSet=~CAP_SET(UID|GID|PCAP)" = "the relay begins as root and becomes its own user";
+      "CapabilityBoundingSet=~CAP_KILL" = "to end the relay, another user's by then";
+      "CapabilityBoundingSet=~CAP_(CHOWN|FSETID|SETFCAP)" = "CAP_CHOWN: a socket is given to the group that may connect";
+      "CapabilityBoundingSet=~CAP_(DAC_*|FOWNER|IPC_OWNER)" = "CAP_DAC_OVERRIDE: activations are a workload's files, the TLS directory the gateway's";
+      "MemoryDenyWriteExecute=" = "V8 compiles while it runs";
+      "PrivateNetwork=" = "its work is on the machine's network";
+      "PrivateUsers=" = "no user namespaces here, and root of one has no firewall";
+      "PrivateDevices=" = "the TPM; the other devices are closed by DevicePolicy";
+      "DeviceAllow=" = "/dev/tpmrm0; the clock, to read, comes with ProtectClock";
+      "ProcSubset=" = "/proc/sys/net, and the machine's network in /proc";
+      "IPAddressDeny=" = "it goes with processes, not with networks: probes that systemd stops would say sealed where the firewall leaks";
+      "RestrictAddressFamilies=~AF_UNIX" = "gateway, relay and engine are Unix sockets";
+      "RestrictAddressFamilies=~AF_(INET|INET6)" = "the relay calls workloads, cooperative ones call the embassy, witnesses are asked";
+      "RestrictAddressFamilies=~AF_NETLINK" = "nft and ip";
+      "RestrictAddressFamilies=~AF_PACKET" = "a probe sends a frame without IP";
+      "RestrictNamespaces=~net" = "it enters its replicas' networks; of the others it enters none";
+      "SystemCallFilter=~@privileged" = "chown and setuid, for sockets and the relay";
+      "SystemCallFilter=~@mount" = "umount2 alone, see above";
+      "UMask=" = "its directories are 0711 and the certificate 0644 by design: gateway and relay pass, and read what is theirs";
+      "RootDirectory=/RootImage=" = "the whole root is read-only and made for these processes";
     };
     gateway = {
-      MemoryDenyWriteExecute = "V8 compiles while it runs";
-      PrivateNetwork = "it is the way in";
-      PrivateUsers = "no user namespaces here";
-      IPAddressDeny = "anybody may call; and Google's name server, which mode acme asks, has the metadata server's address";
-      RootDirectory = "the whole root is read-only and made for these processes";
-      DynamicUser = "a number is part of the protocol between processes: sockets are given to 64101";
+      "CapabilityBoundingSet=~CAP_NET_(BIND_SERVICE|BROADCAST|RAW)" = "CAP_NET_BIND_SERVICE: port 443";
+      "AmbientCapabilities=" = "the same, for a process that never was root";
+      "MemoryDenyWriteExecute=" = "V8 compiles while it runs";
+      "PrivateNetwork=" = "it is the way in";
+      "PrivateUsers=" = "no user namespaces here";
+      "DeviceAllow=" = "the clock, to read, comes with ProtectClock";
+      "IPAddressDeny=" = "anybody may call; and Google's name server, which mode acme asks, has the metadata server's address";
+      "RestrictAddressFamilies=~AF_UNIX" = "embassy and relay are Unix sockets";
+      "RestrictAddressFamilies=~AF_(INET|INET6)" = "it is the way in";
+      "RootDirectory=/RootImage=" = "the whole root is read-only and made for these processes";
     };
   };
 }

@@ -15,6 +15,8 @@
   dockerd ? "/usr/sbin/dockerd",
   modprobe ? "/usr/sbin/modprobe",
   sysctl ? "/usr/lib/systemd/systemd-sysctl",
+  # Read by the last step of sealed-modules-lock.
+  lockFile ? "${bundles}/modules-lock.conf",
   # Where the embassy and the engine find nft, ip, nsenter, tee, stdbuf, umount, containerd, its shim and runc.
   path ? "/usr/sbin:/usr/bin",
   # A gVisor that workloads may name as their runtime; null for none.
@@ -76,7 +78,7 @@ in
       serviceConfig = once // sandbox.modulesLock // {
         ExecStart =
           map ({ name, optional ? false, ... }: "${if optional then "-" else ""}${modprobe} --quiet --use-blacklist ${name}") load
-          ++ [ "${sysctl} ${bundles}/modules-lock.conf" ];
+          ++ [ "${sysctl} ${lockFile}" ];
       };
     };
 
@@ -222,7 +224,7 @@ in
 
   # Files that units and processes read.
   files = {
-    "${bundles}/modules-lock.conf" = "kernel.modules_disabled = 1\n";
+    ${lockFile} = "kernel.modules_disabled = 1\n";
     # Google's, the same on every machine: nothing here takes one from DHCP.
     "/etc/resolv.conf" = "nameserver 169.254.169.254\n";
   };
