@@ -1,7 +1,12 @@
 # What the image holds: programs and files of the packages, our own, and the text of everything that is configured.
-{ console }:
+{
+  console,
+  # PEM: whose word opens the state partition, and for images of which security version.
+  policyKey,
+  securityVersion,
+}:
 let
-  services = import ./services.nix { };
+  services = import ./services.nix { inherit securityVersion; };
   units = import ./units.nix services;
   hardening = import ./hardening.nix;
 
@@ -57,6 +62,7 @@ in
     "embassy/src/main.ts"
     "embassy/src/relay/main.ts"
     "embassy/src/seal/prober.ts"
+    "embassy/src/state-disk/main.ts"
     "embassy/src/store/worker.ts"
     "gateway/src/node.ts"
     "gateway/src/tls-key.ts"
@@ -114,6 +120,7 @@ in
       "etc/hostname" = "sealed\n";
       # Empty: systemd lays one over it that lasts as long as the boot.
       "etc/machine-id" = "";
+      "etc/sealed/state-policy.pem" = policyKey;
       "etc/os-release" = import ./os-release.nix;
       "usr/lib/repart.d/50-state.conf" = "[Partition]\nType=linux-generic\nLabel=sealed-state\nUUID=5ea1ed00-0000-4000-8000-000000000005\n";
       "usr/lib/systemd/system/var.mount" = mount "/var" hardening.mounts."/var";

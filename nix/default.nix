@@ -3,10 +3,18 @@
 {
   # "debug" writes to the serial port; it is another image, and answers to no policy.
   console ? "production",
+  # A file: public key in PEM of who signs which images open a state partition (see nix/keys).
+  policyKey,
+  # Of this image: it takes over the state of all lower ones, and none of these opens it again.
+  securityVersion ? "1",
 }:
 let
   inputs = import ./inputs.nix;
-  contents = import ./contents.nix { inherit console; };
+  contents = import ./contents.nix {
+    inherit console;
+    policyKey = builtins.readFile policyKey;
+    securityVersion = builtins.fromJSON securityVersion;
+  };
   # Salt of the hash tree: any fixed value does, the same image has the same hash.
   salt = builtins.hashString "sha256" "sealed/verity/v1";
   inherit (builtins.fromJSON (builtins.readFile ../package.json)) version;

@@ -16,6 +16,8 @@ let
   # With a mount namespace of its own: what such a process mounts is seen by nobody else.
   enclosed = common // {
     ProtectSystem = "strict";
+    # Said besides: with `strict` alone /run was seen to stay writable, in systemd 252 and 257.
+    ReadOnlyPaths = [ "/run" ];
     ProtectHome = true;
     ProtectClock = true;
     ProtectHostname = true;

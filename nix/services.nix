@@ -12,6 +12,11 @@
   node ? "/usr/bin/node",
   bundles ? "/usr/lib/sealed",
   stateDevice ? "/dev/disk/by-partlabel/sealed-state",
+  # What the release signed: which PCR values may open the state. A partition, not a file: nothing is mounted for it.
+  approvals ? "/dev/disk/by-partlabel/sealed-approvals",
+  # Whose signature that is, and the highest state that this image opens.
+  policyKey ? "/etc/sealed/state-policy.pem",
+  securityVersion ? 1,
   dockerd ? "/usr/sbin/dockerd",
   modprobe ? "/usr/sbin/modprobe",
   sysctl ? "/usr/lib/systemd/systemd-sysctl",
@@ -64,7 +69,7 @@ in
       after = [ tpm stateUnit ];
       before = [ "docker.service" ];
       serviceConfig = once // sandbox.stateDisk // {
-        ExecStart = run "embassy/state-disk/main" "--device ${stateDevice} --mount /var/lib/sealed";
+        ExecStart = run "embassy/state-disk/main" "--device ${stateDevice} --mount /var/lib/sealed --policy-key ${policyKey} --approvals ${approvals} --security-version ${toString securityVersion}";
       };
       environment.PATH = path;
     };

@@ -35,6 +35,12 @@ const ROOT = {
   type: '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709',
   uuid: '5EA1ED00-0000-4000-8000-000000000003',
 }
+/** What the release signs of this very disk comes here afterwards; until then, and behind it, line feeds. */
+const APPROVALS = {
+  bytes: MIB,
+  type: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
+  uuid: '5EA1ED00-0000-4000-8000-000000000006',
+}
 const DISK = '5EA1ED00-0000-4000-8000-000000000004'
 
 const out = given('out')
@@ -55,19 +61,22 @@ const rootStart = MIB + ESP_BYTES
 const rootBytes = Math.ceil(statSync(root).size / MIB) * MIB
 const disk = join(out, 'disk.raw')
 writeFileSync(disk, '')
-truncateSync(disk, rootStart + rootBytes + MIB)
+const approvalsStart = rootStart + rootBytes
+truncateSync(disk, approvalsStart + APPROVALS.bytes + MIB)
 const table = [
   'label: gpt',
   `label-id: ${DISK}`,
   'first-lba: 2048',
   `start=${MIB / SECTOR}, size=${ESP_BYTES / SECTOR}, type=${ESP.type}, uuid=${ESP.uuid}, name=esp`,
   `start=${rootStart / SECTOR}, size=${rootBytes / SECTOR}, type=${ROOT.type}, uuid=${ROOT.uuid}, name=sealed-root`,
+  `start=${approvalsStart / SECTOR}, size=${APPROVALS.bytes / SECTOR}, type=${APPROVALS.type}, uuid=${APPROVALS.uuid}, name=sealed-approvals`,
 ]
 tool('usr/sbin/sfdisk', ['--quiet', disk], { input: `${table.join('\n')}\n` })
 const file = openSync(disk, 'r+')
 writeSync(file, readFileSync(esp), 0, ESP_BYTES, MIB)
 const bytes = readFileSync(root)
 writeSync(file, bytes, 0, bytes.length, rootStart)
+writeSync(file, Buffer.alloc(APPROVALS.bytes, '\n'), 0, APPROVALS.bytes, approvalsStart)
 closeSync(file)
 
 // The values that a machine which starts from it will measure, by the very code that a verifier uses.

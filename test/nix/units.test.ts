@@ -2,9 +2,9 @@
 // what they name is what the processes expect.
 //
 // Mutants that turn this red: a directive misspelt; a directive of the embassy's or the gateway's sandbox dropped (any of
-// them raises its score), or a capability added; a member of `leftOut` struck out; the gateway as root; a dependency on a
-// unit that is nowhere; the size of the activations mount, or its owner, changed on either side; the engine with a bridge;
-// modules locked after the engine starts.
+// them raises its score), or a capability added that none of them takes away; a member of `leftOut` struck out; the gateway
+// as root; a dependency on a unit that is nowhere; the size of the activations mount, or its owner, changed on either side;
+// the engine with a bridge, or a log; modules locked after the engine starts; `mount` for the embassy.
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
