@@ -1,12 +1,13 @@
 // `nix/build [--out DIR] [--attribute NAME] [--argstr NAME VALUE]… [--check]`: puts the locked inputs into the Nix store,
 // each against its digest, and builds the image from them in Nix's sandbox, without network. With --check it builds once
 // more and fails unless the bytes are the same. Ends with 3 where a locked input can no longer be had.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { NotToBeHad, readLock } from './lock.ts'
+import { nixIn } from './nix.ts'
 import { inputsOf, provideInputs } from './provide-inputs.ts'
 
 const HERE = import.meta.dirname
@@ -22,16 +23,7 @@ const { values } = parseArgs({
 })
 
 const say = (line: string) => process.stderr.write(`image: ${line}\n`)
-// Nothing of what this machine has set for Nix matters, but where its store is.
-const env = { ...process.env, NIX_CONF_DIR: join(HERE, 'conf'), NIX_REMOTE: '', NIX_PATH: '' }
-const nix = (command: string, ...args: string[]): string => {
-  const { status, stdout, error } = spawnSync(command, args, {
-    ...{ env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 },
-  })
-  if (error || status !== 0)
-    throw new Error(`${command} ${args[0]} failed${error ? `: ${error.message}` : ''}`)
-  return stdout.trim()
-}
+const nix = nixIn(HERE)
 
 const settings = values.argstr.flatMap((pair) => {
   const [name = '', ...value] = pair.split('=')

@@ -5,9 +5,7 @@ import { createHash } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { addressesOf, type Lock, type LockedPackage, NotToBeHad } from './lock.ts'
-
-/** Runs one of Nix's commands, answers with what it printed. */
-export type Nix = (command: string, ...args: string[]) => string
+import type { Nix } from './nix.ts'
 
 interface Inputs {
   /** Store path of each, by the name that it has in the store. */

@@ -56,6 +56,6 @@ async function writeBase(base: Record<string, unknown>): Promise<void> {
   const image = await buildImage('pause', join(tree, archive), given('busybox'))
   rmSync(join(tree, `${archive}.built.json`))
   const whole = { ...base, pause: { archive: `/${archive}`, image } }
-  mkdirSync(join(tree, 'etc/sealed'))
+  mkdirSync(join(tree, 'etc/sealed'), { recursive: true })
   writeFileSync(join(tree, 'etc/sealed/base.json'), `${JSON.stringify(whole)}\n`)
 }
