@@ -92,14 +92,17 @@ const ground: Ground = async (paths, options, say, undo) => {
   undo.push(() => unmountRuntime(paths.runtime))
   say('building images')
   const pause = await buildImage('pause', paths.images)
-  const workload = await buildImage(options.workload, paths.images)
   say('powering on a software TPM')
   const tpm = await startSoftwareTpm({
     stateDir: paths.state,
     socketPath: join(paths.runtime, 'tpm.sock'),
   })
   undo.push(() => tpm.stop())
-  await writeFiles(paths, options, workload, { pause, tpm })
+  if (options.launch) await options.launch(paths, { pause, tpm })
+  else {
+    const workload = await buildImage(options.workload, paths.images)
+    await writeFiles(paths, options, workload, { pause, tpm })
+  }
   return tpm
 }
 

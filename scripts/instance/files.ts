@@ -59,6 +59,14 @@ export interface InstanceOptions {
   unsealed?: Unsealed
   probeIntervalMs?: number
   witnesses?: { name: string; url: string; public_key: string }[]
+  /** Writes the files in place of an operator: a machine that is launched. */
+  launch?: (paths: Paths, beside: Sealing) => Promise<void>
+}
+
+/** What a machine that seals has beside its workload. */
+export interface Sealing {
+  pause: Image
+  tpm: Pick<SoftwareTpm, 'socketPath' | 'chainPath' | 'rootSha256' | 'eventLogPath' | 'image'>
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
@@ -81,13 +89,7 @@ export async function writeFiles(
   paths: Paths,
   options: InstanceOptions,
   workloadImage: Image,
-  /** What a machine that seals has beside it. */
-  sealing:
-    | {
-        pause: Image
-        tpm: Pick<SoftwareTpm, 'socketPath' | 'chainPath' | 'rootSha256' | 'eventLogPath' | 'image'>
-      }
-    | undefined,
+  sealing: Sealing | undefined,
 ): Promise<void> {
   const shared = options.permanent ? 'permanent' : 'epoch'
   const sealPolicy = options.epoch ? shared : 'request'

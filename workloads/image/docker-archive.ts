@@ -14,6 +14,17 @@ export interface ImageSpec {
   command: readonly string[]
   env: Readonly<Record<string, string>>
   user: string
+  labels?: Readonly<Record<string, string>>
+}
+
+/** What an image is made of: its config, of whose bytes its id is the digest, and its one layer as a tar archive. */
+export interface ImageParts {
+  config: Uint8Array
+  /** SHA-256, hex, of the config: the image's id. */
+  id: string
+  layer: readonly Uint8Array[]
+  layerDigest: string
+  layerSize: number
 }
 
 /** The image's config: what its id is the digest of. */
@@ -25,6 +36,7 @@ function configOf(spec: ImageSpec, diffId: string): Uint8Array {
         Cmd: spec.command,
         Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
         User: spec.user,
+        ...(spec.labels && { Labels: spec.labels }),
         WorkingDir: '/',
       },
       created: '1970-01-01T00:00:00Z',
@@ -35,8 +47,7 @@ function configOf(spec: ImageSpec, diffId: string): Uint8Array {
   )
 }
 
-/** Writes the archive to `path`, whole or not at all, and returns the image id in hex. */
-export async function writeDockerArchive(spec: ImageSpec, path: string): Promise<string> {
+export function imageParts(spec: ImageSpec): ImageParts {
   const layer = [...tar(spec.entries)]
   const layerHash = createHash('sha256')
   let layerSize = 0
@@ -44,8 +55,15 @@ export async function writeDockerArchive(spec: ImageSpec, path: string): Promise
     layerHash.update(chunk)
     layerSize += chunk.length
   }
-  const config = configOf(spec, layerHash.digest('hex'))
+  const layerDigest = layerHash.digest('hex')
+  const config = configOf(spec, layerDigest)
   const id = createHash('sha256').update(config).digest('hex')
+  return { config, id, layer, layerDigest, layerSize }
+}
+
+/** Writes the archive to `path`, whole or not at all, and returns the image id in hex. */
+export async function writeDockerArchive(spec: ImageSpec, path: string): Promise<string> {
+  const { config, id, layer, layerSize } = imageParts(spec)
   const manifest = Buffer.from(
     JSON.stringify([{ Config: `${id}.json`, Layers: ['layer.tar'], RepoTags: [spec.name] }]),
   )

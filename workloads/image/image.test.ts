@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildImage } from './build.ts'
-import { type ImageSpec, writeDockerArchive } from './docker-archive.ts'
+import { type ImageSpec, imageParts, writeDockerArchive } from './docker-archive.ts'
 import { type Entry, tar } from './tar.ts'
 
 let directory: string
@@ -160,4 +160,15 @@ test('tests and their helpers are in no image', async () => {
   expect(files).toContain('app/reference/main.ts')
   expect(files).toContain('model/model.safetensors')
   expect(files).not.toMatch(/\.test\.ts|test-support|train\/|vectors/)
+})
+
+test('labels stand in the config, and an image without any has no such member', () => {
+  const plain = spec(entry('a', 'b'))
+  const without = imageParts(plain)
+  const made = imageParts({ ...plain, labels: { 'sealed.egress': 'none' } })
+  const configOf = (bytes: Uint8Array) => JSON.parse(Buffer.from(bytes).toString('utf8')).config
+  expect(configOf(made.config).Labels).toEqual({ 'sealed.egress': 'none' })
+  expect(configOf(without.config)).not.toHaveProperty('Labels')
+  expect(made.id).toBe(sha256(made.config))
+  expect(made.layerDigest).toBe(without.layerDigest)
 })

@@ -84,16 +84,20 @@ export function dockerImages(socketPath = '/var/run/docker.sock'): ImageStore {
       const { registry } = splitReference(reference)
       const authconfig = login && { ...login, serveraddress: registry }
       const progress = await docker.pull(reference, authconfig ? { authconfig } : {})
+      // What goes wrong in the middle is a line like the others: the stream itself ends well.
+      let failure: string | undefined
       await new Promise<void>((resolve, reject) =>
         docker.modem.followProgress(
           progress,
-          (error) => (error ? reject(error) : resolve()),
-          ({ id, status, progressDetail }: Progress) => {
+          (broken) => (broken ? reject(broken) : resolve()),
+          ({ error, id, status, progressDetail }: Progress) => {
+            failure ??= error
             // How far a layer has come is not worth a line each time.
             if (status && !progressDetail?.total) log('pulling', { layer: id, status })
           },
         ),
       )
+      if (failure !== undefined) throw new Error(failure)
     },
     async inspect(reference) {
       const { Config, Id, RepoDigests } = await docker.getImage(reference).inspect()
@@ -103,6 +107,7 @@ export function dockerImages(socketPath = '/var/run/docker.sock'): ImageStore {
 }
 
 interface Progress {
+  error?: string
   id?: string
   status?: string
   progressDetail?: { total?: number }
