@@ -49,7 +49,10 @@ in
       { value = "quiet"; reason = "what does not help the owner helps an observer"; }
       { value = "systemd.show_status=no"; reason = "the same, for the service manager"; }
     ];
-    debug = [ { value = "console=ttyS0,115200"; reason = "an image to look into; it answers to no policy"; } ];
+    debug = [
+      { value = "console=ttyS0,115200"; reason = "an image to look into; it answers to no policy"; }
+      { value = "systemd.journald.forward_to_console=1"; reason = "with what the services say"; }
+    ];
   };
 
   sysctl =

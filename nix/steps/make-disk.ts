@@ -38,7 +38,8 @@ const ROOT = {
 /** What the release signs of this very disk comes here afterwards; until then, and behind it, line feeds. */
 const APPROVALS = {
   bytes: MIB,
-  type: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
+  // Of its own: by a common type systemd-repart would take it for the state partition.
+  type: '5EA1ED00-0000-4000-8000-000000000008',
   uuid: '5EA1ED00-0000-4000-8000-000000000006',
 }
 const DISK = '5EA1ED00-0000-4000-8000-000000000004'
