@@ -80,8 +80,8 @@ in
     tpm = {
       path = "/dev/tpmrm0";
       event_log = "/sys/kernel/security/tpm0/binary_bios_measurements";
-      chain = "/run/sealed-config/ak-chain.pem";
     };
+    tee.directory = "/sys/kernel/config/tsm/report";
   };
 
   # Loaded in the initrd: what leads to the root on QEMU and on GCE.
@@ -122,7 +122,7 @@ in
       "etc/machine-id" = "";
       "etc/sealed/state-policy.pem" = policyKey;
       "etc/os-release" = import ./os-release.nix;
-      "usr/lib/repart.d/50-state.conf" = "[Partition]\nType=linux-generic\nLabel=sealed-state\nUUID=5ea1ed00-0000-4000-8000-000000000005\n";
+      "usr/lib/repart.d/50-state.conf" = "[Partition]\nType=linux-generic\nLabel=sealed-state\n";
       "usr/lib/systemd/system/var.mount" = mount "/var" hardening.mounts."/var";
       "usr/lib/systemd/system/tmp.mount" = mount "/tmp" hardening.mounts."/tmp";
       # Where a start fails there is nobody to ask: the machine goes off.

@@ -224,6 +224,20 @@ in
         UseNTP = false;
         UseTimezone = false;
       };
+      # Packets of a pass-through load balancer come with its own address, which elsewhere a guest agent makes the
+      # machine's. Here what comes in for the gateway is taken, whatever address it names, and nothing else is.
+      route = {
+        Destination = "0.0.0.0/0";
+        Type = "local";
+        Table = 443;
+      };
+      routingPolicyRule = {
+        Family = "ipv4";
+        IncomingInterface = "eth0";
+        IPProtocol = "tcp";
+        DestinationPort = 443;
+        Table = 443;
+      };
     };
   };
 

@@ -56,6 +56,8 @@ let
     (section "Link" (entries (unit.linkConfig or { })))
     (section "Network" (entries (unit.networkConfig or { })))
     (section "DHCPv4" (entries (unit.dhcpV4Config or { })))
+    (section "Route" (entries (unit.route or { })))
+    (section "RoutingPolicyRule" (entries (unit.routingPolicyRule or { })))
   ];
 
   # As systemd names a mount's unit by its path.

@@ -42,6 +42,15 @@ const APPROVALS = {
   type: '5EA1ED00-0000-4000-8000-000000000008',
   uuid: '5EA1ED00-0000-4000-8000-000000000006',
 }
+/**
+ * Empty: systemd-repart makes it as large as the disk is. It is there already, so that what it begins with is zero, and
+ * not what this disk has at its end.
+ */
+const STATE = {
+  bytes: 2 * MIB,
+  type: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
+  uuid: '5EA1ED00-0000-4000-8000-000000000005',
+}
 const DISK = '5EA1ED00-0000-4000-8000-000000000004'
 
 const out = given('out')
@@ -63,7 +72,8 @@ const rootBytes = Math.ceil(statSync(root).size / MIB) * MIB
 const disk = join(out, 'disk.raw')
 writeFileSync(disk, '')
 const approvalsStart = rootStart + rootBytes
-truncateSync(disk, approvalsStart + APPROVALS.bytes + MIB)
+const stateStart = approvalsStart + APPROVALS.bytes
+truncateSync(disk, stateStart + STATE.bytes + MIB)
 const table = [
   'label: gpt',
   `label-id: ${DISK}`,
@@ -71,6 +81,7 @@ const table = [
   `start=${MIB / SECTOR}, size=${ESP_BYTES / SECTOR}, type=${ESP.type}, uuid=${ESP.uuid}, name=esp`,
   `start=${rootStart / SECTOR}, size=${rootBytes / SECTOR}, type=${ROOT.type}, uuid=${ROOT.uuid}, name=sealed-root`,
   `start=${approvalsStart / SECTOR}, size=${APPROVALS.bytes / SECTOR}, type=${APPROVALS.type}, uuid=${APPROVALS.uuid}, name=sealed-approvals`,
+  `start=${stateStart / SECTOR}, size=${STATE.bytes / SECTOR}, type=${STATE.type}, uuid=${STATE.uuid}, name=sealed-state`,
 ]
 tool('usr/sbin/sfdisk', ['--quiet', disk], { input: `${table.join('\n')}\n` })
 const file = openSync(disk, 'r+')

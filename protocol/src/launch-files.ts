@@ -21,8 +21,13 @@ export const baseSchema = v.strictObject({
   registry_certs: v.exactOptional(entries.state_dir),
   runtime_dir: entries.runtime_dir,
   state_dir: entries.state_dir,
+  /** Taken where the machine has a processor that reports. */
   tee: entries.tee,
-  tpm: entries.tpm.wrapped,
+  /** Without `chain` the certificates are fetched from where the attestation key's own says. */
+  tpm: v.strictObject({
+    ...entries.tpm.wrapped.entries,
+    chain: v.exactOptional(entries.tpm.wrapped.entries.chain),
+  }),
   version: v.literal(1),
 })
 export type Base = v.InferOutput<typeof baseSchema>

@@ -27,6 +27,11 @@ const request = (names: readonly string[]) =>
     ...names,
   ].join('\n')
 
+/** Where certificates say that their issuers' lie: nowhere, unless someone serves them. */
+export const NOWHERE = 'http://software-tpm.invalid'
+const issuerAt = (issuers: string, name: string) =>
+  `authorityInfoAccess = caIssuers;URI:${issuers}/${name}.crt`
+
 const CA_EXTENSIONS = [
   'basicConstraints = critical, CA:TRUE',
   'keyUsage = critical, keyCertSign, cRLSign',
@@ -36,12 +41,12 @@ const CA_EXTENSIONS = [
 
 // 1.3.6.1.4.1.11129.2.1.21: SEQUENCE { zone, project number, project, instance id, instance name,
 // [0] { [0] security version, [1] is production } }
-const leafExtensions = (instance: Instance) => [
+const leafExtensions = (instance: Instance, issuers: string) => [
   'basicConstraints = critical, CA:FALSE',
   'keyUsage = critical, digitalSignature',
   'subjectKeyIdentifier = hash',
   'authorityKeyIdentifier = keyid',
-  'authorityInfoAccess = caIssuers;URI:http://software-tpm.invalid/ca.crt',
+  issuerAt(issuers, 'intermediate'),
   '1.3.6.1.4.1.11129.2.1.21 = ASN1:SEQUENCE:gce',
   '[gce]',
   `zone = UTF8:${instance.zone}`,
@@ -56,7 +61,7 @@ const leafExtensions = (instance: Instance) => [
 ]
 
 /** Makes root and intermediate in `directory`: `root.pem`, `root.der`, `chain.pem` (intermediate, then root). */
-export async function createAuthority(directory: string): Promise<void> {
+export async function createAuthority(directory: string, issuers = NOWHERE): Promise<void> {
   const openssl = (...args: string[]) => run('openssl', args, { cwd: directory })
   const names = (name: string) => [OPERATOR, `CN = EK/AK CA ${name}`]
   await Promise.all(
@@ -79,14 +84,21 @@ export async function createAuthority(directory: string): Promise<void> {
   await writeFile(join(directory, 'ca.ext'), CA_EXTENSIONS.join('\n'))
   await issue(directory, 'root', 'ca.ext', DAYS.root, ['-signkey', 'root.key'])
   const byRoot = ['-CA', 'root.pem', '-CAkey', 'root.key']
-  await issue(directory, 'intermediate', 'ca.ext', DAYS.intermediate, byRoot)
+  const below = [...CA_EXTENSIONS, issuerAt(issuers, 'root')]
+  await writeFile(join(directory, 'intermediate.ext'), below.join('\n'))
+  await issue(directory, 'intermediate', 'intermediate.ext', DAYS.intermediate, byRoot)
   await openssl('x509', '-in', 'root.pem', '-outform', 'DER', '-out', 'root.der')
   const chain = ['intermediate.pem', 'root.pem'].map((name) => readFile(join(directory, name)))
   await writeFile(join(directory, 'chain.pem'), Buffer.concat(await Promise.all(chain)))
 }
 
 /** Certifies the public key in `<kind>.pub.pem` for the instance: DER in `<kind>.der`. */
-export async function certifyKey(directory: string, kind: string, instance: Instance) {
+export async function certifyKey(
+  directory: string,
+  kind: string,
+  instance: Instance,
+  issuers = NOWHERE,
+) {
   const subject = [
     `L = ${instance.zone}`,
     'O = Google Compute Engine',
@@ -94,7 +106,7 @@ export async function certifyKey(directory: string, kind: string, instance: Inst
     `CN = ${instance.id}`,
   ]
   await writeFile(join(directory, `${kind}.cnf`), request(subject))
-  await writeFile(join(directory, `${kind}.ext`), leafExtensions(instance).join('\n'))
+  await writeFile(join(directory, `${kind}.ext`), leafExtensions(instance, issuers).join('\n'))
   // The key stays in the TPM, which signs no requests: any key signs this one, the real one is put in.
   const csr = ['-key', 'intermediate.key', '-config', `${kind}.cnf`, '-out', `${kind}.csr`]
   await run('openssl', ['req', '-new', ...csr], { cwd: directory })

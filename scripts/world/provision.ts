@@ -46,8 +46,11 @@ const KINDS: readonly Kind[] = [
   },
 ]
 
-/** Fills the empty `directory` with `state/`, `chain.pem` and `root.der`. Takes some seconds, once. */
-export async function provision(directory: string): Promise<void> {
+/**
+ * Fills the empty `directory` with `state/`, `chain.pem` and `root.der`; certificates say that `issuers`, an address,
+ * has `intermediate.crt` and `root.crt`. Takes some seconds, once.
+ */
+export async function provision(directory: string, issuers?: string): Promise<void> {
   const work = join(directory, 'work')
   await mkdir(join(directory, 'state'), { mode: 0o700 })
   await mkdir(work, { mode: 0o700 })
@@ -57,7 +60,7 @@ export async function provision(directory: string): Promise<void> {
     id: String(randomInt(2 ** 47, 2 ** 48 - 1)),
     name: 'software-tpm',
   }
-  const authority = createAuthority(work)
+  const authority = createAuthority(work, issuers)
   // Looked at below; here only so that a failure of the TPM does not leave it unhandled.
   authority.catch(() => undefined)
   const tpm = await startSwtpm({ directory, socket: 'tpm.sock' })
@@ -65,7 +68,7 @@ export async function provision(directory: string): Promise<void> {
     for (const kind of KINDS) await createKey(work, kind)
     await authority
     for (const kind of KINDS) {
-      await certifyKey(work, kind.name, instance)
+      await certifyKey(work, kind.name, instance, issuers)
       await store(work, kind.templateIndex, `${kind.name}.template`)
       await store(work, kind.certificateIndex, `${kind.name}.der`)
     }

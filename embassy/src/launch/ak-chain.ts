@@ -39,7 +39,9 @@ function parse(der: Uint8Array): X509Certificate {
   try {
     return new X509Certificate(der)
   } catch (cause) {
-    throw new SealedError('evidence.invalid', 'attestation key: not a certificate in DER', { cause })
+    throw new SealedError('evidence.invalid', 'attestation key: not a certificate in DER', {
+      cause,
+    })
   }
 }
 

@@ -13,6 +13,9 @@ import {
 } from '@sealed/protocol'
 import type { Attributes } from './attributes.ts'
 
+/** The certificates above the attestation key's, where the base names no file with them. */
+export const CHAIN_FILE = 'ak-chain.pem'
+
 export type Files = ReadonlyMap<string, Bytes>
 
 /** The workload file's contents; throws `config.invalid` naming the member of the attribute that is at fault. */
@@ -35,7 +38,7 @@ export function filesOf(
   workload: Workload,
   directory: string,
 ): Files {
-  const { registry_certs: _, ...machine } = base
+  const { registry_certs: _, tpm, ...machine } = base
   const { api_keys, gateway, registry: __, registry_ca: ___, replicas, ...decided } = operator
   const deployment = canonicalBytes({
     ...machine,
@@ -43,6 +46,7 @@ export function filesOf(
     ...(api_keys && { api_keys: join(directory, 'keys.json') }),
     gateway: { ...machine.gateway, ...gateway },
     launch: join(directory, 'launch.json'),
+    tpm: { ...tpm, chain: tpm.chain ?? join(directory, CHAIN_FILE) },
     workloads: [{ file: join(directory, 'workload.json'), replicas }],
   })
   parseDeployment(deployment)

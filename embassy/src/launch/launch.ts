@@ -1,10 +1,18 @@
 // One launch: from the instance's attributes to the files that embassy and gateway start from, measured in between. It may
 // be run again in the same boot and then does the same, or refuses.
-import { type Base, canonicalBytes, type Launch, SealedError, sha256Hex } from '@sealed/protocol'
+import {
+  type Base,
+  canonicalBytes,
+  type Launch,
+  SealedError,
+  sha256Hex,
+  utf8,
+} from '@sealed/protocol'
 import type { Log } from '../log.ts'
 import type { Tpm } from '../tpm/index.ts'
+import { type FetchCertificate, issuersOf } from './ak-chain.ts'
 import { type Attributes, parseAttributes } from './attributes.ts'
-import { filesOf, workloadOf, writeFiles } from './files.ts'
+import { CHAIN_FILE, filesOf, workloadOf, writeFiles } from './files.ts'
 import { type ImageStore, pullImage, takesToken, trustRegistry } from './images.ts'
 import { limitingLabels, refuseExcess } from './labels.ts'
 import { measureLaunch } from './measure.ts'
@@ -15,7 +23,8 @@ export interface LaunchDeps {
   metadata: Metadata
   images: ImageStore
   /** Opened only when there is something to measure. */
-  openTpm: () => Promise<Pick<Tpm, 'close' | 'extend' | 'readPcrs'>>
+  openTpm: () => Promise<Pick<Tpm, 'ak' | 'close' | 'extend' | 'readPcrs'>>
+  fetchCertificate: FetchCertificate
   /** Where the files go. */
   directory: string
   log: Log
@@ -41,13 +50,16 @@ export async function launch(deps: LaunchDeps): Promise<void> {
     workload: await sha256Hex(files.get('workload.json')!),
   }
   const tpm = await deps.openTpm()
+  const written = new Map([['launch.json', canonicalBytes(record)]])
   try {
+    if (base.tpm.chain === undefined)
+      written.set(CHAIN_FILE, utf8(await issuersOf(tpm.ak.certificate, deps.fetchCertificate)))
     await measureLaunch(tpm, record)
   } finally {
     await tpm.close()
   }
   log('launch measured', { workload: record.workload, image: image.config })
-  await writeFiles(directory, new Map([['launch.json', canonicalBytes(record)], ...files]))
+  await writeFiles(directory, new Map([...written, ...files]))
 }
 
 async function prepareRegistry(base: Base, { operator, reference }: Attributes): Promise<void> {

@@ -1,16 +1,34 @@
 // `node main.ts [--base FILE] [--out DIRECTORY] [--metadata-url URL]`, once a boot, as root, before embassy and gateway:
 // reads what the instance is to run, pulls and measures it, and writes their files. Nothing is read from the environment:
 // the arguments stand in the measured image.
-import { readFile } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { parseBase, SealedError } from '@sealed/protocol'
+import { type Base, parseBase, SealedError } from '@sealed/protocol'
 import { logOf } from '../log.ts'
 import { openTpm } from '../tpm/index.ts'
+import { fetchCertificate } from './fetch-certificate.ts'
 import { dockerImages } from './images.ts'
 import { launch } from './launch.ts'
 import { openMetadata } from './metadata.ts'
 
 const log = logOf('launch')
+
+/** What a processor that reports has, whichever it is. */
+const REPORTERS = ['/dev/sev-guest', '/dev/tdx_guest']
+/** The log that goes with TDX's reports. */
+const TDX_LOG = '/sys/firmware/acpi/tables/data/CCEL'
+
+/** The same image starts on a processor that reports and on one that does not; a receipt says which it was. */
+async function fitted({ tee, ...base }: Base): Promise<Base> {
+  const exists = (path: string) =>
+    access(path).then(
+      () => true,
+      () => false,
+    )
+  const [snp, tdx] = await Promise.all(REPORTERS.map(exists))
+  if (tee === undefined || !(snp || tdx)) return base
+  return { ...base, tee: tdx ? { ...tee, event_log: TDX_LOG } : tee }
+}
 
 try {
   const { values } = parseArgs({
@@ -20,16 +38,19 @@ try {
       'metadata-url': { type: 'string', default: 'http://169.254.169.254' },
     },
   })
-  const base = parseBase(
-    await readFile(values.base).catch(() => {
-      throw new SealedError('config.invalid', `no base at ${values.base}: pass --base FILE`)
-    }),
+  const base = await fitted(
+    parseBase(
+      await readFile(values.base).catch(() => {
+        throw new SealedError('config.invalid', `no base at ${values.base}: pass --base FILE`)
+      }),
+    ),
   )
   await launch({
     base,
     metadata: openMetadata({ url: values['metadata-url'], log }),
     images: dockerImages(),
     openTpm: () => openTpm(base.tpm.path),
+    fetchCertificate,
     directory: values.out,
     log,
   })
