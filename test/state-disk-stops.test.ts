@@ -1,7 +1,7 @@
 // The machine stops while a state is made or taken over by a higher security version, before every step that changes
 // anything: the next start makes or opens it, its key is the same, and a version that it was taken from stays out.
-// Mutants tried, each found here: the counter raised before the new key is on the disk, the old key forgotten first, a
-// take-over that was cut off not finished, the header written before the file system is made.
+// Mutants tried, each found here: the counter raised before the new key is on the disk, a take-over that was cut off not
+// finished, the header written before the file system is made.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { STATE_COUNTER } from '../embassy/src/state-disk/policy.ts'
 import { readCounter } from '../embassy/src/tpm/nv.ts'

@@ -1,8 +1,8 @@
 // The state partition's key through the life of a machine: made, opened after a boot, by the next image, and by no
 // other system, image or TPM.
-// Mutants tried, each found here: the secret without PolicyNV; the counter not raised at a take-over; sealed anew under
-// the old security version; the parent under an empty password; an approval's policyRef without its security version;
-// PCR 14 not among the PCRs; each of the checks in front of the TPM left out (the TPM refuses, with fewer words).
+// Mutants tried, each found here: the counter not raised at a take-over; sealed anew under the old security version; an
+// approval's policyRef without its security version; PCR 14 not among the PCRs; the counter not looked at before the TPM
+// is asked (which refuses too, in fewer words).
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HEADER_BYTES } from '../embassy/src/state-disk/device.ts'
@@ -181,8 +181,7 @@ describe('a state that security version 2 has taken over', () => {
     const forged = `${disk}.forged`
     await copyFile(disk, forged)
     await forgeHeader(forged, (metadata) => {
-      for (const token of Object.values<Record<string, string>>(metadata.tokens))
-        token.security_version = '1'
+      for (const token of Object.values(metadata.tokens)) token.security_version = '1'
     })
     await refuses(() => machine.start(one(), forged), forged, /another TPM, or for another policy/)
   })

@@ -1,7 +1,7 @@
 // The digests that the release signs and that states are sealed under, against those that tpm2-tools and the TPM come to
 // in trial sessions; and approvals against openssl.
-// Mutants tried, each found here: another order of PCR values, operand and offset of PolicyNV exchanged, its operation
-// another, a Name without TPMA_NV_WRITTEN, a policyRef hashed before it is appended, another attribute of a template.
+// Mutants tried, each found here: another order of PCR values; PolicyNV left out, its offset and operation exchanged,
+// another operation; a Name without TPMA_NV_WRITTEN; a policyRef hashed before it is appended; a template without noDA.
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

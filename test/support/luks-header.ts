@@ -7,8 +7,16 @@ const COPY_BYTES = 1 << 20
 const BINARY_BYTES = 4096
 const CHECKSUM_AT = 0x1c0
 
-// biome-ignore lint/suspicious/noExplicitAny: whatever the header says, and whatever a test makes of it
-export type Metadata = Record<string, any>
+type Text = Record<string, unknown>
+type Numbered<T> = Record<number, T> & { 0: T }
+/** What tests change of it; the rest is there too. */
+export interface Metadata {
+  keyslots: Numbered<{ area: Text }>
+  segments: Numbered<Text>
+  digests: Numbered<{ keyslots: string[] }>
+  tokens: Numbered<Text>
+  config: Text
+}
 
 export async function forgeHeader(disk: string, edit: (metadata: Metadata) => void): Promise<void> {
   const bytes = await readFile(disk)

@@ -1,15 +1,15 @@
-// Which of a state's sealed keys is opened, and how a higher security version takes over so that no lower one ever
-// opens it again: seal anew, write that down, raise the counter, and only then forget the old. A stop between any two
-// of them is gone on from at the next start; until the counter has moved, nothing was written under the higher version.
-import { SealedError } from '@sealed/protocol'
+// How a state's key is handed on: sealed for the first time, opened, and taken over by a higher security version so that
+// no lower one ever opens it again: seal anew, write that down in the place of the old, raise the counter. A stop between
+// any two of them is gone on from at the next start; nothing is written to the state before the counter has moved.
+import { equal, SealedError } from '@sealed/protocol'
 import { nvIncrement } from '../tpm/commands.ts'
 import type { Execute } from '../tpm/link.ts'
 import { defineCounter, readCounter } from '../tpm/nv.ts'
 import { STATE_COUNTER } from './policy.ts'
 import { type Image, type SealedKey, sealKey, unsealKey } from './sealed-key.ts'
 
-/** Writes down these sealed keys in place of those that are there, durably. */
-export type Keep = (keys: readonly SealedKey[]) => Promise<void>
+/** Writes this sealed key down in the place of the one that is there, durably. */
+export type Keep = (sealed: SealedKey) => Promise<void>
 
 /** Seals the key of a new state. What older states of this TPM are sealed to is left alone. */
 export async function sealFirst(
@@ -18,7 +18,7 @@ export async function sealFirst(
   key: Uint8Array,
 ): Promise<SealedKey> {
   await defineCounter(execute, STATE_COUNTER)
-  return sealKey(execute, image, key, await readCounter(execute, STATE_COUNTER))
+  return sealProven(execute, image, key, await readCounter(execute, STATE_COUNTER))
 }
 
 /**
@@ -28,32 +28,38 @@ export async function sealFirst(
 export async function openKey(
   execute: Execute,
   image: Image,
-  keys: readonly SealedKey[],
+  sealed: SealedKey,
   keep: Keep,
 ): Promise<Uint8Array> {
-  const newest = keys.toSorted((a, b) => b.securityVersion - a.securityVersion)[0]
-  if (!newest) throw locked('the disk holds no sealed key')
-  if (newest.securityVersion > image.securityVersion)
-    throw locked(
-      `downgrade: this state was opened by security version ${newest.securityVersion}, and this image has ` +
-        `${image.securityVersion}: boot an image of ${newest.securityVersion} or higher`,
+  if (sealed.securityVersion > image.securityVersion)
+    throw new SealedError(
+      'state.locked',
+      `downgrade: this state was opened by security version ${sealed.securityVersion}, and this image has ` +
+        `${image.securityVersion}: boot an image of ${sealed.securityVersion} or higher`,
     )
-  const key = await unsealKey(execute, image, newest)
-  if (newest.securityVersion < image.securityVersion) {
-    const counter = await readCounter(execute, STATE_COUNTER)
-    const next = await sealKey(execute, image, key, counter + 1n)
-    await keep([newest, next])
-    await raiseTo(execute, next.limit)
-    await keep([next])
-    return key
+  const key = await unsealKey(execute, image, sealed)
+  const counter = await readCounter(execute, STATE_COUNTER)
+  if (sealed.securityVersion < image.securityVersion) {
+    await keep(await sealProven(execute, image, key, counter + 1n))
+    await execute(nvIncrement(STATE_COUNTER))
+  } else if (counter < sealed.limit) {
+    // A take-over was cut off here: the key of before is alive until now.
+    await execute(nvIncrement(STATE_COUNTER))
   }
-  await raiseTo(execute, newest.limit)
-  if (keys.length > 1) await keep([newest])
   return key
 }
 
-async function raiseTo(execute: Execute, limit: bigint): Promise<void> {
-  if ((await readCounter(execute, STATE_COUNTER)) < limit) await execute(nvIncrement(STATE_COUNTER))
+/** A key that does not come out again would lose the state at the next boot: better it is not kept. */
+async function sealProven(
+  execute: Execute,
+  image: Image,
+  key: Uint8Array,
+  limit: bigint,
+): Promise<SealedKey> {
+  const sealed = await sealKey(execute, image, key, limit)
+  const again = await unsealKey(execute, image, sealed)
+  const same = equal(again, key)
+  again.fill(0)
+  if (!same) throw new SealedError('state.locked', 'the TPM unsealed another key than was sealed')
+  return sealed
 }
-
-const locked = (message: string) => new SealedError('state.locked', message)

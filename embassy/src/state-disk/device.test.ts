@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { HEADER_BYTES, isEmpty, readHeader, steps, writeHeader } from './device.ts'
-import { createHeader, readKeys, replaceKeys } from './luks.ts'
+import { createHeader, readSealedKey, writeSealedKey } from './luks.ts'
 import { run } from './run.ts'
 import type { SealedKey } from './sealed-key.ts'
 
@@ -27,7 +27,7 @@ beforeAll(async () => {
   await truncate(file('disk'), 8 * HEADER_BYTES)
   await createHeader(run, file('header'), file('disk'), key)
   for (const version of [1, 2]) {
-    await replaceKeys(run, file('header'), [sealed(version)])
+    await writeSealedKey(run, file('header'), sealed(version))
     headers.push(await readHeader(file('header')))
   }
 })
@@ -46,11 +46,11 @@ function cut(before: Uint8Array, after: Uint8Array, whole: number, bytesOfNext: 
 /** Opens with the key, or is empty. */
 async function reads(disk: Uint8Array): Promise<number | 'empty' | 'broken'> {
   await writeFile(file('cut'), disk)
-  const keys = await readKeys(run, file('cut')).catch(() => undefined)
-  if (!keys) return isEmpty(disk) ? 'empty' : 'broken'
+  const found = await readSealedKey(run, file('cut')).catch(() => undefined)
+  if (!found) return isEmpty(disk) ? 'empty' : 'broken'
   const header = ['--header', file('cut'), '--key-file', '-']
   await run(['cryptsetup', 'open', '--test-passphrase', ...header, file('disk')], key)
-  return keys[0]!.securityVersion
+  return found.securityVersion
 }
 
 // 0: between two steps. 700: in the binary header. 5000: in the metadata. 100000: in the key slot.

@@ -66,10 +66,10 @@ export async function createHeader(
 }
 
 /**
- * The sealed keys of the header in `file`; undefined where there is no LUKS header.
+ * The sealed key in the header in `file`; undefined where there is no LUKS header.
  * @throws SealedError `state.disk` when there is one that is not ours
  */
-export async function readKeys(run: Run, file: string): Promise<SealedKey[] | undefined> {
+export async function readSealedKey(run: Run, file: string): Promise<SealedKey | undefined> {
   let text: string
   try {
     text = await run(['cryptsetup', 'luksDump', '--dump-json-metadata', file])
@@ -88,25 +88,23 @@ export async function readKeys(run: Run, file: string): Promise<SealedKey[] | un
       throw foreign(`its ${name} are not as this image makes them`)
   const odd = Object.keys(rest).find((name) => !(name in OURS))
   if (odd) throw foreign(`it has ${odd}`)
-  return Object.entries((tokens ?? {}) as Record<string, Members>).map(([id, token]) =>
-    readToken(token, id),
-  )
+  const held = Object.entries((tokens ?? {}) as Record<string, Members>)
+  const [only] = held
+  if (!only || held.length > 1) throw foreign(`it has ${held.length} tokens, and must have one`)
+  return readToken(only[1], only[0])
 }
 
-/** Puts these sealed keys in the place of all that are in the header. */
-export async function replaceKeys(
-  run: Run,
-  file: string,
-  keys: readonly SealedKey[],
-): Promise<void> {
+/** Puts a sealed key into the header, in the place of any that is there, and reads the whole back. */
+export async function writeSealedKey(run: Run, file: string, sealed: SealedKey): Promise<void> {
   const text = await run(['cryptsetup', 'luksDump', '--dump-json-metadata', file])
   const { tokens } = JSON.parse(text) as { tokens: Members }
   for (const id of Object.keys(tokens))
     await run(['cryptsetup', 'token', 'remove', '--token-id', id, file])
-  for (const key of keys) {
-    const token = new TextEncoder().encode(writeToken(key))
-    await run(['cryptsetup', 'token', 'import', '--json-file', '-', file], token)
-  }
+  const token = new TextEncoder().encode(writeToken(sealed))
+  await run(['cryptsetup', 'token', 'import', '--json-file', '-', file], token)
+  const written = await readSealedKey(run, file)
+  if (!written || writeToken(written) !== writeToken(sealed))
+    throw new SealedError('state.disk', 'cryptsetup wrote another token than it was given')
 }
 
 /**

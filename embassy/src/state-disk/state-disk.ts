@@ -15,11 +15,18 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { equal, SealedError } from '@sealed/protocol'
+import { SealedError } from '@sealed/protocol'
 import type { Execute } from '../tpm/link.ts'
 import { openKey, sealFirst } from './custody.ts'
 import { HEADER_BYTES, isEmpty, readHeader, writeHeader } from './device.ts'
-import { closeDevice, createHeader, KEY_BYTES, openDevice, readKeys, replaceKeys } from './luks.ts'
+import {
+  closeDevice,
+  createHeader,
+  KEY_BYTES,
+  openDevice,
+  readSealedKey,
+  writeSealedKey,
+} from './luks.ts'
 import { type Run, ToolFailure } from './run.ts'
 import type { Image, SealedKey } from './sealed-key.ts'
 
@@ -52,8 +59,8 @@ export async function bringUp(
   try {
     const header = await readHeader(disk.device)
     await writeFile(file, header, { mode: 0o600 })
-    const keys = await readKeys(world.run, file)
-    if (keys) return await open(world, disk, image, file, keys)
+    const sealed = await readSealedKey(world.run, file)
+    if (sealed) return await open(world, disk, image, file, sealed)
     if (isEmpty(header)) return await make(world, disk, image, file)
     throw new SealedError(
       'state.disk',
@@ -70,14 +77,14 @@ async function open(
   disk: StateDisk,
   image: Image,
   file: string,
-  keys: readonly SealedKey[],
+  sealed: SealedKey,
 ): Promise<'opened'> {
   const { run } = world
-  const keep = async (next: readonly SealedKey[]) => {
-    await replaceKeys(run, file, next)
+  const keep = async (next: SealedKey) => {
+    await writeSealedKey(run, file, next)
     await writeHeader(disk.device, await readFile(file))
   }
-  const key = await world.tpm((execute) => openKey(execute, image, keys, keep))
+  const key = await world.tpm((execute) => openKey(execute, image, sealed, keep))
   await mapped(world, disk, file, key, async (path) => {
     await check(run, path)
     await mount(run, path, disk.mount)
@@ -92,24 +99,13 @@ async function make(world: World, disk: StateDisk, image: Image, file: string): 
   const sealed = await world.tpm((execute) => sealFirst(execute, image, key))
   await writeFile(file, new Uint8Array(HEADER_BYTES), { mode: 0o600 })
   await createHeader(run, file, disk.device, key)
-  await replaceKeys(run, file, [sealed])
-  await prove(world, image, file, key)
+  await writeSealedKey(run, file, sealed)
   await mapped(world, disk, file, key, async (path) => {
     await format(run, path)
     await writeHeader(disk.device, await readFile(file))
     await mount(run, path, disk.mount)
   })
   return 'made'
-}
-
-/** A state whose key does not come out again would be lost at the next boot: better none is made. */
-async function prove(world: World, image: Image, file: string, key: Uint8Array): Promise<void> {
-  const keys = (await readKeys(world.run, file)) ?? []
-  const keep = async () => undefined
-  const again = await world.tpm((execute) => openKey(execute, image, keys, keep))
-  const same = equal(again, key)
-  again.fill(0)
-  if (!same) throw new SealedError('state.locked', 'the TPM unsealed another key than was sealed')
 }
 
 /** Maps the device for `job`; what fails inside leaves no mapping. The key is gone from our memory afterwards. */
