@@ -323,6 +323,7 @@ describe('TLS with a certificate from an ACME server', () => {
     },
   })
   const at = (name: string) => join(directory, 'tls', name)
+  const failures = async () => JSON.parse(await readFile(at('acme/pending.json'), 'utf8')).failures
   const certified = async () => {
     const made = await launch('tls-key.ts', deployment(acme()))
     expect([await made.exited, made.output]).toEqual([[0, null], { out: '', err: '' }])
@@ -361,7 +362,21 @@ describe('TLS with a certificate from an ACME server', () => {
     expect(await exited).toEqual([0, null])
     const { mode, uid } = await stat(at('acme/account.pem'))
     expect([mode & 0o777, uid]).toEqual([0o600, user])
-    expect(JSON.parse(await readFile(at('acme/pending.json'), 'utf8')).failures).toBe(1)
+    expect(await failures()).toBe(1)
+  })
+
+  it('waits out its pause across a restart, unless it is told to ask', async () => {
+    await certified()
+    for (const expected of [1, 2]) {
+      const { child, exited, firstLine, output } = await launch('node.ts', deployment(acme()))
+      await firstLine
+      if (expected === 2) child.kill('SIGUSR2')
+      while (!output.err.includes('no public certificate')) await once(child.stderr!, 'data')
+      child.kill('SIGTERM')
+      expect(await exited).toEqual([0, null])
+      expect(output.err.match(/no public certificate/g)).toHaveLength(1)
+      expect(await failures()).toBe(expected)
+    }
   })
 })
 
