@@ -9,7 +9,6 @@ import { startGateway } from './node/start.ts'
 async function main(): Promise<void> {
   const deployment = await readDeployment(process.argv.slice(2), process.env)
   const gateway = await startGateway(deployment)
-  process.stdout.write(`gateway listening on ${gateway.url}\n`)
   process.on('SIGHUP', () => void gateway.readKeys())
   process.on('SIGUSR2', () => gateway.renewCertificate())
   let stopping = false
@@ -19,6 +18,8 @@ async function main(): Promise<void> {
       stopping = true
       void gateway.close(deployment.gateway.grace_ms).then(() => process.exit(0))
     })
+  // Who reads it may send a signal.
+  process.stdout.write(`gateway listening on ${gateway.url}\n`)
 }
 
 main().catch((error: unknown) => {

@@ -310,6 +310,76 @@ describe('TLS with a key of the gateway’s own', () => {
   })
 })
 
+describe('TLS with a certificate from an ACME server', () => {
+  const acme = (more: object = {}) => ({
+    tls: {
+      mode: 'acme',
+      contact: [],
+      // Nobody listens there.
+      directory: 'https://127.0.0.1:1/directory',
+      names: ['gateway.test'],
+      terms_agreed: true,
+      ...more,
+    },
+  })
+  const at = (name: string) => join(directory, 'tls', name)
+  const failures = async () => JSON.parse(await readFile(at('acme/pending.json'), 'utf8')).failures
+  const certified = async () => {
+    const made = await launch('tls-key.ts', deployment(acme()))
+    expect([await made.exited, made.output]).toEqual([[0, null], { out: '', err: '' }])
+    await writeFile(at('cert.pem'), certify(await readFile(at('request.csr'), 'utf8')))
+  }
+
+  it.each([
+    ['roots', { roots: '/nowhere/roots.pem' }],
+    ['external_account.key', { external_account: { key: '/nowhere/mac', key_id: 'a' } }],
+  ])('does not start without the file that %s names', async (member, more) => {
+    await certified()
+    const { output, exited } = await launch('node.ts', deployment(acme(more)))
+    expect(await exited).toEqual([1, null])
+    expect(output.err).toMatch(/^gateway: config\.invalid: cannot read \/nowhere\/\w+/)
+    expect(output.err).toContain(`gateway.tls.${member}`)
+  })
+
+  it('serves with the embassy’s while nobody issues one, says so, and ends at once when it is told to', async () => {
+    await certified()
+    const { child, exited, firstLine, output } = await launch('node.ts', deployment(acme()))
+    const url = /(https:\/\/127\.0\.0\.1:\d+)/.exec(await firstLine)![1]!
+    const ca = await readFile(at('cert.pem'), 'utf8')
+    const outgoing = request(`${url}/health/ready`, {
+      ca,
+      servername: 'gateway.test',
+      agent: false,
+    })
+    outgoing.end()
+    const [incoming] = await once(outgoing, 'response')
+    let text = ''
+    for await (const part of incoming) text += part
+    expect(JSON.parse(text)).toMatchObject({ certificate: 'embassy' })
+    while (!output.err.includes('no public certificate')) await once(child.stderr!, 'data')
+    expect(output.err).toContain('"reason":"unreachable"')
+    child.kill('SIGTERM')
+    expect(await exited).toEqual([0, null])
+    const { mode, uid } = await stat(at('acme/account.pem'))
+    expect([mode & 0o777, uid]).toEqual([0o600, user])
+    expect(await failures()).toBe(1)
+  })
+
+  it('waits out its pause across a restart, unless it is told to ask', async () => {
+    await certified()
+    for (const expected of [1, 2]) {
+      const { child, exited, firstLine, output } = await launch('node.ts', deployment(acme()))
+      await firstLine
+      if (expected === 2) child.kill('SIGUSR2')
+      while (!output.err.includes('no public certificate')) await once(child.stderr!, 'data')
+      child.kill('SIGTERM')
+      expect(await exited).toEqual([0, null])
+      expect(output.err.match(/no public certificate/g)).toHaveLength(1)
+      expect(await failures()).toBe(expected)
+    }
+  })
+})
+
 /** Certifies a request as the embassy would: by an issuer key that is then dropped. */
 function certify(request: string): string {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })

@@ -55,12 +55,17 @@ export class TestCa {
   }
 
   /** PEM chain for any key. */
-  issue(publicKey: forge.pki.PublicKey, names: readonly string[], life: Life = A_DAY): string {
+  issue(
+    publicKey: forge.pki.PublicKey,
+    names: readonly string[],
+    life: Life = A_DAY,
+    cA = false,
+  ): string {
     const altNames = names.map((name) =>
       /^[0-9.]+$/.test(name) ? { type: 7, ip: name } : { type: 2, value: name },
     )
     const extensions = [
-      { name: 'basicConstraints', cA: false, critical: true },
+      { name: 'basicConstraints', cA, critical: true },
       { name: 'extKeyUsage', serverAuth: true },
       { name: 'subjectAltName', altNames },
     ]
