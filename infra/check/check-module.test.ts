@@ -1,7 +1,8 @@
 // The modules against their providers' published types. Each row of the table is a mutant of a module on a copy; mutants of
-// the checker that were tried, each turns a row red: unknown arguments let through, required ones not asked for, blocks
-// taken as arguments, a single block twice, literals not compared, outputs of modules not looked up, nothing read counted as
-// read, versions not compared.
+// the checker that were tried, each turns a row red: unknown arguments let through, required arguments or blocks not asked
+// for, blocks taken as arguments and the other way round, a single block twice, literals not compared, outputs of modules and
+// attributes of resources not looked up, a variable's validation counted as a use, nothing counted as unused, versions not
+// compared, form not looked at.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

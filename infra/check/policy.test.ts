@@ -1,7 +1,8 @@
 // What the modules must be whatever a deployment sets. Each row opens something on a copy, in words that the providers
 // would take. Mutants of the policy that were tried, each turns a row red: technologies not looked at, the template's
-// choice not held against them, metadata that is more than the list, ports of rules or of the balancer not read, a denial
-// that is switched off counted, priorities not compared, roles compared as a subset, the list of logs not compared.
+// choice not held against them, metadata that is more than the list, a block taken that stands twice, ports of rules or of
+// the balancer not read, a denial that is switched off counted, priorities not compared, one closed thing enough for a
+// machine to start, lists compared as subsets, the list of logs not compared.
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { checkModule } from './check-module.ts'

@@ -165,18 +165,23 @@ resource "google_monitoring_alert_policy" "boot" {
   severity              = "CRITICAL"
   notification_channels = local.channels
 
-  conditions {
-    display_name = "Shielded VM integrity failed"
+  # An alert looks at one metric each.
+  dynamic "conditions" {
+    for_each = ["early", "late"]
 
-    condition_threshold {
-      filter          = "resource.type = \"gce_instance\" AND metric.type = monitoring.regex.full_match(\"compute.googleapis.com/instance/integrity/(early|late)_boot_validation_status\") AND metric.labels.status = \"failed\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = 0
-      duration        = "0s"
+    content {
+      display_name = "Shielded VM integrity failed: ${conditions.value} boot"
 
-      aggregations {
-        alignment_period   = "60s"
-        per_series_aligner = "ALIGN_NEXT_OLDER"
+      condition_threshold {
+        filter          = "resource.type = \"gce_instance\" AND metric.type = \"compute.googleapis.com/instance/integrity/${conditions.value}_boot_validation_status\" AND metric.labels.status = \"failed\""
+        comparison      = "COMPARISON_GT"
+        threshold_value = 0
+        duration        = "0s"
+
+        aggregations {
+          alignment_period   = "60s"
+          per_series_aligner = "ALIGN_NEXT_OLDER"
+        }
       }
     }
   }
