@@ -1,5 +1,5 @@
 // A private registry whose certificates only its operator vouches for, over TLS at an address that is not loopback's, from
-// where the engine takes nothing else. Mutants tried: `registry_ca` not written; the token asked for whatever the registry.
+// where the engine takes nothing else. Mutant tried: `registry_ca` not written.
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
