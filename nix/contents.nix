@@ -97,12 +97,12 @@ in
       "usr/lib/systemd/systemd-networkd" "usr/lib/systemd/systemd-networkd-wait-online" "usr/lib/systemd/systemd-shutdown"
       "usr/lib/systemd/systemd-sysctl"
       "usr/lib/udev/scsi_id" "usr/lib/udev/ata_id"
-      "usr/sbin/cryptsetup" "usr/sbin/dmsetup" "usr/sbin/dockerd" "usr/sbin/fsck.ext4" "usr/sbin/mkfs.ext4" "usr/sbin/nft" "usr/sbin/runc"
+      "usr/sbin/cryptsetup" "usr/sbin/dmsetup" "usr/sbin/dockerd" "usr/sbin/e2fsck" "usr/sbin/mke2fs" "usr/sbin/nft" "usr/sbin/runc"
     ];
     # By name, while they run: systemd and kmod (compressed modules), threads that are ended, nft's scripts.
     libraries = [ "libgcc_s.so.1" "libkmod.so.2" "liblzma.so.5" "libzstd.so.1" "libcrypto.so.3" ];
     files = systemUnits ++ [
-      "etc/protocols" "etc/services"
+      "etc/mke2fs.conf" "etc/protocols" "etc/services"
       "usr/libexec/coreutils/libstdbuf.so"
       "usr/lib/udev/rules.d/50-udev-default.rules" "usr/lib/udev/rules.d/60-block.rules"
       "usr/lib/udev/rules.d/60-persistent-storage.rules" "usr/lib/udev/rules.d/60-persistent-storage-dm.rules"
