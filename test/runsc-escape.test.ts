@@ -1,10 +1,11 @@
 // The escape matrix again, spoken from inside containers that gVisor's runsc runs: its sockets are the replica's own, so
 // the same firewall stands before them, and the same probes see what they see.
 // Mutants: those of the ruleset (support/seal-mutants.ts); the workload started with runc (`Runtime` left out of
-// hardening.ts); an engine whose runsc is started without --dcache=0, and with the check for it taken out of runtime.ts.
+// hardening.ts); an engine whose runsc is started without --dcache=0, or without --network=host, and with the check for
+// it taken out of runtime.ts.
 //
 // Cells without a meaning here:
-//   icmp, raw, spoofed: the sandbox makes no such sockets, with none of the engine's profile to help it; tested below
+//   icmp, raw, spoofed: the sandbox opens no raw socket whoever asks, though it does not know the engine's profile
 import { chownSync, readdirSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -195,6 +196,10 @@ describe('a container', () => {
     expect(result).toMatch(/^CapBnd:\t0{16}$/m)
   })
 
+  // Netlink tells of the sandbox's own kernel, where there is nothing to tell. Ping sockets, which later versions than
+  // Debian 12's open, send what the firewall refuses of any sender (escape.test.ts).
+  const OF_NO_USE = /^(?:kernel events|ping6?)$/
+
   test('opens TCP, UDP and no other socket out of it, not even as root of a namespace of its own', async () => {
     const kinds = [...OPEN_SOCKETS, ...SHUT_SOCKETS]
     const tries = kinds.map(
@@ -207,8 +212,9 @@ describe('a container', () => {
       expect(made).toBe('0')
       const numbers = errors!.trim().split(' ').map(Number)
       const open = kinds.filter((_, index) => numbers[index] === 0).map(([name]) => name)
-      // The events of its own kernel, of which there are none: nothing of this machine's.
-      expect(open).toEqual([...OPEN_SOCKETS.map(([name]) => name), 'kernel events'])
+      expect(open.filter((name) => !OF_NO_USE.test(name))).toEqual(
+        OPEN_SOCKETS.map(([name]) => name),
+      )
     }
   })
 

@@ -3,7 +3,7 @@
 // What cannot get out of such a container is in runsc-escape.test.ts; which engines are refused, in
 // embassy/src/containers/runtime.test.ts.
 // Mutants: `runtime` left out in place.ts, or `Runtime` in hardening.ts; `docker_socket` left out in machine.ts; the
-// release after a session left out in fleet.ts; `--dcache=0` neither given nor asked for.
+// release after a session left out in fleet.ts.
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { unspliceEvents } from '@sealed/protocol'
