@@ -10,7 +10,7 @@ import { chownSync, readdirSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { clear } from '../embassy/src/activations/sweep.ts'
 import {
   type Containers,
@@ -252,6 +252,10 @@ describe('a container', () => {
 describe('activations', () => {
   test('that the embassy removed leave room for those of as many sessions as come', async () => {
     const mounts = await mkdtemp(join(tmpdir(), 'sealed-runsc-activations-'))
+    onTestFinished(async () => {
+      await unmountBelow(mounts)
+      await rm(mounts, { recursive: true })
+    })
     const mount = await mountActivations(mounts, '0')
     // More files than the mount has inodes, more bytes than it has: each comes when the one before is gone. It is not
     // looked for by its name: gVisor would find that it is gone, and forget it.
@@ -271,7 +275,5 @@ describe('activations', () => {
     }
     expect(await ended).toMatchObject({ exitCode: 0 })
     await containers.remove(id)
-    await unmountBelow(mounts)
-    await rm(mounts, { recursive: true })
   })
 })
