@@ -2,7 +2,7 @@
 // socket that a packet filter would not see, writes nowhere but in its own corners, and nobody keeps what it prints.
 import { execFileSync } from 'node:child_process'
 import { chownSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Docker from 'dockerode'
@@ -11,6 +11,13 @@ import type { WorkloadSpec } from '../embassy/src/containers/index.ts'
 import { quiet } from './support/escape-matrix.ts'
 import { buildStage, FAR, OPEN_TO_ALL, PORT, type Stage } from './support/escape-world.ts'
 import { buildPerlImage, hasty } from './support/perl-image.ts'
+import {
+  CALLS,
+  inside as insideOf,
+  OPEN_SOCKETS,
+  SHUT_SOCKETS,
+  tryCall,
+} from './support/system-calls.ts'
 
 const TIMES = 50
 const ADDRESSES = [FAR.outside[4], FAR.outside[6]]
@@ -46,17 +53,14 @@ const spec = (command: readonly string[], more: Partial<WorkloadSpec> = {}): Wor
   ...more,
 })
 
-/** Runs a perl program in a hardened container; what it writes to the handle RESULT is the outcome. */
-async function inside(program: string, more: Partial<WorkloadSpec> = {}) {
-  await rm(join(directory, 'result'), { force: true })
-  const whole = `open(RESULT, '>', '/activations/result') or exit 99; ${program}; close(RESULT)`
-  const { id } = await stage.containers.startWorkload(
-    spec(['/usr/bin/perl', '-e', whole], { activations: directory, ...more }),
+/** Runs a perl program in a container; what it writes to the handle RESULT is the outcome. */
+const inside = (program: string, more: Partial<WorkloadSpec> = {}) =>
+  insideOf(
+    stage.containers,
+    directory,
+    (command, mount) => spec(command, { ...mount, ...more }),
+    program,
   )
-  const end = await stage.containers.ended(id)
-  await stage.containers.remove(id)
-  return { ...end, result: await readFile(join(directory, 'result'), 'utf8') }
-}
 
 /** Tokens of this run that the outside has seen; each start has one of its own. */
 const seen = async (tokens: readonly string[]): Promise<string[]> => {
@@ -132,38 +136,15 @@ describe('the measure before the start', () => {
   })
 })
 
-const CALLS = process.arch === 'arm64' ? armCalls() : intelCalls()
 const [REFUSED, UNKNOWN] = [1, 38]
 
 describe('system calls', () => {
-  test.each([
-    ['AF_UNIX', 1, 1, 0],
-    ['TCP', 2, 1, 0],
-    ['UDP', 2, 2, 17],
-    ['TCP over IPv6', 10, 1, 6],
-    ['TCP that does not block', 2, 0o4001, 0],
-    ['routes', 16, 3, 0],
-  ])('may open a socket: %s', async (_, family, type, protocol) => {
+  test.each(OPEN_SOCKETS)('may open a socket: %s', async (_, family, type, protocol) => {
     const { result } = await inside(tryCall([CALLS.socket, family, type, protocol]))
     expect(result).toBe('0')
   })
 
-  test.each([
-    ['AF_VSOCK', 40, 1, 0],
-    ['AF_VSOCK datagrams', 40, 2, 0],
-    ['AF_PACKET', 17, 3, 0],
-    ['raw IPv4', 2, 3, 253],
-    ['raw IPv6', 10, 3, 253],
-    ['ping', 2, 2, 1],
-    ['ping6', 10, 2, 58],
-    ['MPTCP', 2, 1, 262],
-    ['SCTP', 2, 1, 132],
-    ['AF_ALG', 38, 5, 0],
-    ['AF_TIPC', 30, 1, 0],
-    ['AF_XDP', 44, 3, 0],
-    ['netfilter', 16, 3, 12],
-    ['kernel events', 16, 3, 15],
-  ])('may not open a socket: %s', async (_, family, type, protocol) => {
+  test.each(SHUT_SOCKETS)('may not open a socket: %s', async (_, family, type, protocol) => {
     const { result } = await inside(tryCall([CALLS.socket, family, type, protocol]))
     expect(result).toBe(String(REFUSED))
   })
@@ -251,24 +232,6 @@ describe('a container', () => {
     await stage.containers.remove(id)
   })
 })
-
-/** Makes one system call and writes the error number, 0 for none. */
-const tryCall = ([number, ...args]: readonly number[]): string =>
-  `print RESULT (syscall(${[number, ...args].join(', ')}) < 0 ? $! + 0 : 0)`
-
-function intelCalls() {
-  return {
-    ...{ socket: 41, io_uring_setup: 425, unshare: 272, setns: 308, mount: 165, ptrace: 101 },
-    ...{ bpf: 321, perf_event_open: 298, userfaultfd: 323, keyctl: 250, process_vm_readv: 310 },
-  }
-}
-
-function armCalls() {
-  return {
-    ...{ socket: 198, io_uring_setup: 425, unshare: 97, setns: 268, mount: 40, ptrace: 117 },
-    ...{ bpf: 280, perf_event_open: 241, userfaultfd: 282, keyctl: 219, process_vm_readv: 270 },
-  }
-}
 
 describe('what a workload’s file asks for', () => {
   test('memory at /dev/shm and /tmp is as much as it says, and executes nothing', async () => {

@@ -16,6 +16,7 @@ import {
   parties,
   play,
   quiet,
+  reset as resetStage,
   SPOOFED,
 } from './support/escape-matrix.ts'
 import { buildStage, PORT, RELAY_PORTS, run, type Stage } from './support/escape-world.ts'
@@ -31,12 +32,7 @@ beforeAll(async () => {
 })
 afterAll(() => stage?.stop())
 
-/** Takes the rules away, opens every flow, and puts other rules in their place. */
-async function reset(change?: (text: string) => string): Promise<void> {
-  for (const place of [stage.replica, stage.sibling]) await stage.removeRules(place)
-  await openFlows(stage)
-  for (const place of [stage.replica, stage.sibling]) await stage.loadRules(place, change)
-}
+const reset = (change?: (text: string) => string) => resetStage(stage, change)
 
 describe('the matrix', () => {
   test('has every combination as a cell', () => {

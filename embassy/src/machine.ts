@@ -101,7 +101,7 @@ async function sealedMachine(
         busybox: '/bin/busybox',
       },
     }),
-    containers: createContainers(),
+    containers: createContainers(deployment.docker_socket),
     pause: deployment.pause,
     mount: (name) => mountActivations(activations, name),
     unmount: () => unmountBelow(activations),

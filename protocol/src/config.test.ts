@@ -159,6 +159,12 @@ describe('workload.json', () => {
       expect(() => workload({ ...shared, epoch: { ...epoch, ...wrong } })).toThrow(invalid)
   })
 
+  it('has room for the sandbox beside its own threads where gVisor runs it', () => {
+    for (const runtime of ['runc', 'runsc'])
+      expect(workload({ runtime, pids: 128 }).runtime).toBe(runtime)
+    expect(() => workload({ runtime: 'runsc', pids: 127 })).toThrow(/pids must be at least 128/)
+  })
+
   it.each([0, 65_536, -1])('has no egress to port %i', (port) => {
     const rule = { ...WORKLOAD.egress[0], port }
     expect(() => workload({ egress: [rule] })).toThrow(invalid)
@@ -319,6 +325,7 @@ describe('sealed.json', () => {
   it.each([
     ['api_keys', ['', 'keys.json', null, [], [{ digest, name: 'app' }]]],
     ['authorities', [[{ id: 'cd', name: 'x', public_key: 'A'.repeat(43) }]]],
+    ['docker_socket', ['', 'docker.sock', 'unix:///run/docker.sock', null]],
     ['id', ['00A1', '0', '00a1b', '../x']],
     ['metering', ['off', true]],
     ['probes', [{ interval_ms: 999, targets: [] }]],
@@ -361,7 +368,8 @@ describe('a machine that cannot seal', () => {
 
   it('has nothing of one that seals, and one that seals has it all', () => {
     const tee = { directory: '/sys/kernel/config/tsm/report' }
-    for (const given of [{ pause }, { tpm }, { pause, tpm }, { tee }, { pause, tpm, tee }])
+    const engine = { docker_socket: '/run/docker.sock' }
+    for (const given of [{ pause }, { tpm }, { pause, tpm }, { tee }, { pause, tpm, tee }, engine])
       expect(() => parse({ unsealed: 'privileges', ...given })).toThrow(invalid)
     for (const given of [{}, { pause }, { tpm }, { tee }])
       expect(() => parse(given)).toThrow(invalid)

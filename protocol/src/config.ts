@@ -28,6 +28,8 @@ const epochSchema = v.strictObject({
 })
 
 const MIB = 1024 * 1024
+/** A Node server was seen to take 68. */
+const RUNSC_PIDS = 128
 
 const workloadMembers = v.strictObject({
   activations: v.picklist(['none', 'safetensors']),
@@ -59,6 +61,7 @@ const workloadMembers = v.strictObject({
   memory_bytes: integer(16 * 1024 * 1024),
   models: v.pipe(v.array(text(128)), v.minLength(1), v.maxLength(16)),
   name,
+  /** Processes and threads; with `runsc` those of the sandbox too, two for each of the workload's. */
   pids: integer(4, 65536),
   port: integer(1, 65535),
   prefix_cache: v.picklist(['off', 'unknown']),
@@ -77,6 +80,10 @@ export const workloadSchema = v.pipe(
   v.check(
     ({ seal_policy, epoch }) => (seal_policy === 'request') === (epoch === undefined),
     'epoch stands with the seal policies epoch and permanent, and only there',
+  ),
+  v.check(
+    ({ runtime, pids }) => runtime !== 'runsc' || pids >= RUNSC_PIDS,
+    `with runsc the sandbox's own threads count, and it dies when it gets no more: pids must be at least ${RUNSC_PIDS}`,
   ),
 )
 export type Workload = v.InferOutput<typeof workloadSchema>
@@ -125,6 +132,8 @@ export const deploymentMembers = v.strictObject({
   /** `keys.json`, see `apiKeysSchema`; absent means that only loopback may call and no key is asked for. */
   api_keys: v.exactOptional(absolutePath),
   authorities: v.array(v.strictObject({ id: hex(16), name, public_key: base64url(32) })),
+  /** Socket of the container engine that replicas run in; absent means `/var/run/docker.sock`. */
+  docker_socket: v.exactOptional(absolutePath),
   gateway: v.strictObject({
     /** Of metrics and health, on loopback. */
     admin_port: v.optional(integer(0, 65535), 9464),
@@ -193,9 +202,11 @@ export const deploymentMembers = v.strictObject({
 export const deploymentSchema = v.pipe(
   deploymentMembers,
   v.check(
-    ({ pause, tee, tpm, unsealed }) =>
-      unsealed === undefined ? pause !== undefined && tpm !== undefined : !pause && !tpm && !tee,
-    'pause and tpm stand, or unsealed does and neither they nor tee',
+    ({ docker_socket, pause, tee, tpm, unsealed }) =>
+      unsealed === undefined
+        ? pause !== undefined && tpm !== undefined
+        : !docker_socket && !pause && !tpm && !tee,
+    'pause and tpm stand, or unsealed does and neither they nor docker_socket nor tee',
   ),
   v.check(
     ({ launch, unsealed, workloads }) =>

@@ -46,6 +46,10 @@ export interface InstanceOptions {
   /** Keys that are asked for, in a file that is written once and then left to `sealed key`. */
   apiKeys?: ApiKey[]
   egress?: EgressRule[]
+  /** Of the container engine, where it is not the machine's own. */
+  dockerSocket?: string
+  /** What runs the workload's container; the engine's own when absent. */
+  runtime?: 'runc' | 'runsc'
   /** Sessions share a replica and its seal, or, where it is permanent, those of one client do. */
   epoch?: { idle_ms?: number; max_ms: number; sessions: number }
   permanent?: boolean
@@ -103,10 +107,12 @@ export async function writeFiles(
     memory_bytes: 512 * 1024 * 1024,
     models: [MODELS[options.workload]],
     name: options.workload,
-    pids: 64,
+    // gVisor's own threads count too.
+    pids: options.runtime === 'runsc' ? 256 : 64,
     port: 8000,
     prefix_cache: 'off',
     ...(options.cooperative && { protocol: 'cooperative' }),
+    ...(options.runtime && { runtime: options.runtime }),
     seal_policy: sealPolicy,
     version: 1,
   })
@@ -114,6 +120,7 @@ export async function writeFiles(
   const deployment = json({
     ...(options.apiKeys && { api_keys: paths.keys }),
     authorities,
+    ...(options.dockerSocket && { docker_socket: options.dockerSocket }),
     gateway: {
       admin_port: options.adminPort ?? 0,
       host: '127.0.0.1',

@@ -84,7 +84,7 @@ def serve(sockets):
             note(data)
 
 
-def listen(port, addresses):
+def listen(port, addresses, raw):
     sockets = {}
     for version, family in FAMILY.items():
         for kind, name in ((socket.SOCK_STREAM, "tcp"), (socket.SOCK_DGRAM, "udp")):
@@ -103,8 +103,9 @@ def listen(port, addresses):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 each.bind((address, port))
                 sockets[each] = "udp"
-        for protocol in (ICMP_ECHO[version][0], *RAW_PROTOCOLS):
-            sockets[socket.socket(family, socket.SOCK_RAW, protocol)] = "raw"
+        if raw:
+            for protocol in (ICMP_ECHO[version][0], *RAW_PROTOCOLS):
+                sockets[socket.socket(family, socket.SOCK_RAW, protocol)] = "raw"
     threading.Thread(target=serve, args=(sockets,), daemon=True).start()
 
 
@@ -258,7 +259,7 @@ def main():
         op = command["op"]
         answer = None
         if op == "listen":
-            answer = outcome(lambda: listen(command["port"], command["addresses"]))
+            answer = outcome(lambda: listen(command["port"], command["addresses"], command["raw"]))
         elif op == "watch":
             answer = outcome(lambda: watch_frames(command["device"]))
         elif op == "open":

@@ -136,6 +136,13 @@ export async function openFlows(stage: Stage): Promise<void> {
         }
 }
 
+/** Takes the rules away, opens every flow, and puts other rules in their place. */
+export async function reset(stage: Stage, change?: (text: string) => string): Promise<void> {
+  for (const place of [stage.replica, stage.sibling]) await stage.removeRules(place)
+  await openFlows(stage)
+  for (const place of [stage.replica, stage.sibling]) await stage.loadRules(place, change)
+}
+
 export interface Round {
   /** Names of cells whose token somebody has, sorted. */
   delivered(): Promise<string[]>

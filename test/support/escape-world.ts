@@ -79,6 +79,16 @@ export interface Place extends EmptyPlace {
   readonly agent: Agent
 }
 
+export interface StageOptions {
+  /** Of another engine than the machine's own. */
+  readonly containers?: Containers
+  /**
+   * Who speaks in each replica: an agent inside a container that shares its network. Left out, it is one with more rights
+   * than any container has, in the replica's network namespace.
+   */
+  readonly inhabitant?: (place: EmptyPlace) => Promise<Agent>
+}
+
 /** The seal of this stage, or of another instance on the same machine. */
 export const sealOn = (id: string): Seal =>
   createSeal({
@@ -95,25 +105,28 @@ export const sealOn = (id: string): Seal =>
   })
 
 /** Builds the stage; what a dead run left is removed first. */
-export async function buildStage(): Promise<Stage> {
+export async function buildStage(options: StageOptions = {}): Promise<Stage> {
   await clear()
   const undo: (() => Promise<unknown>)[] = [clear]
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step()
   }
   try {
-    return await build(undo, stop)
+    return await build(options, undo, stop)
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function build(undo: (() => Promise<unknown>)[], stop: () => Promise<void>): Promise<Stage> {
+async function build(
+  { containers = createContainers(), inhabitant }: StageOptions,
+  undo: (() => Promise<unknown>)[],
+  stop: () => Promise<void>,
+): Promise<Stage> {
   await makeNamespaces()
   const directory = await mkdtemp(join(tmpdir(), 'sealed-escape-'))
   undo.push(() => rm(directory, { recursive: true }))
-  const containers = createContainers()
   await containers.sweep(ID)
   undo.push(() => containers.sweep(ID))
   const archive = join(directory, 'pause.tar')
@@ -140,7 +153,11 @@ async function build(undo: (() => Promise<unknown>)[], stop: () => Promise<void>
   }
   const inhabit = async (replica: number, egress: readonly EgressRule[]): Promise<Place> => {
     const empty = await place(replica, egress)
-    return { ...empty, agent: await agent(`/proc/${empty.pid}/ns/net`) }
+    if (!inhabitant) return { ...empty, agent: await agent(`/proc/${empty.pid}/ns/net`) }
+    const born = await inhabitant(empty)
+    undo.push(() => born.stop())
+    await born.listen(PORT, [], false)
+    return { ...empty, agent: born }
   }
   const relay = startAgent(MACHINE_PATH, RELAY_UID)
   undo.push(() => relay.stop())

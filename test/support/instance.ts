@@ -104,7 +104,7 @@ export class World {
   /** Stops it, and throws when anything of it is left on the machine. */
   async close(): Promise<void> {
     await this.instance.stop()
-    const left = await leftoversOf(this.instance.paths)
+    const left = await leftoversOf(this.instance.paths, this.options.dockerSocket)
     if (left.length > 0) throw new Error(`the instance left behind: ${left.join(', ')}`)
   }
 

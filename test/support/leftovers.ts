@@ -7,8 +7,11 @@ import { run } from '../../scripts/world/run.ts'
 import { swtpmsUnder } from './software-tpm.ts'
 
 /** Names of everything that is still there. */
-export async function leftoversOf({ id, runtime, state }: Paths): Promise<string[]> {
-  const docker = new Docker({ socketPath: '/var/run/docker.sock' })
+export async function leftoversOf(
+  { id, runtime, state }: Paths,
+  socketPath = '/var/run/docker.sock',
+): Promise<string[]> {
+  const docker = new Docker({ socketPath })
   const containers = await docker.listContainers({
     all: true,
     filters: { name: [`^/sealed-${id}-`] },

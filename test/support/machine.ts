@@ -12,10 +12,11 @@ import { kill, swtpmsUnder } from './software-tpm.ts'
 
 export class Machine {
   readonly #world: World
-  readonly containers: Containers = createContainers()
+  readonly containers: Containers
 
   constructor(world: World) {
     this.#world = world
+    this.containers = createContainers(world.options.dockerSocket)
   }
 
   get #paths() {
@@ -63,7 +64,8 @@ export class Machine {
     kind: 'workload' | 'pause',
     until: 'gone' | 'reborn',
   ): Promise<() => Promise<void>> {
-    const docker = new Docker({ socketPath: '/var/run/docker.sock' })
+    const socketPath = this.#world.options.dockerSocket ?? '/var/run/docker.sock'
+    const docker = new Docker({ socketPath })
     const look = async () =>
       (
         await docker.listContainers({

@@ -1,45 +1,10 @@
 // An image that holds Debian's perl and nothing else: with it a test makes any system call from inside a container.
 // perl-base is on every Debian and Ubuntu, needs no library of its own, and starts in a few milliseconds.
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { writeDockerArchive } from '../../workloads/image/docker-archive.ts'
+import { imageOf, withLibraries } from './files-image.ts'
 
 /** Writes the archive; resolves with the image's id in hex. */
-export function buildPerlImage(out: string): Promise<string> {
-  const listed = execFileSync('ldd', ['/usr/bin/perl'], { encoding: 'utf8' })
-  const files = ['/usr/bin/perl', ...[...listed.matchAll(/(\/\S+) \(0x/g)].map(([, path]) => path!)]
-  const folders = new Set(
-    files.flatMap((path) => {
-      const parts = path.slice(1).split('/').slice(0, -1)
-      return parts.map((_, depth) => parts.slice(0, depth + 1).join('/'))
-    }),
-  )
-  const entries = [
-    ...['activations', 'tmp', ...folders].map((path) => ({
-      path,
-      mode: 0o755,
-      type: 'directory' as const,
-      content: new Uint8Array(0),
-    })),
-    ...files.map((path) => ({
-      path: path.slice(1),
-      mode: 0o755,
-      type: 'file' as const,
-      content: readFileSync(path),
-    })),
-  ]
-  entries.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return writeDockerArchive(
-    {
-      name: 'sealed/test-perl:local',
-      entries,
-      command: ['/usr/bin/perl'],
-      env: {},
-      user: '64102:64102',
-    },
-    out,
-  )
-}
+export const buildPerlImage = (out: string): Promise<string> =>
+  imageOf('perl', withLibraries('/usr/bin/perl'), ['/usr/bin/perl'], out)
 
 /** A perl program that sends `token` by TCP and by UDP to every address, as the first thing it does. */
 export function hasty(addresses: readonly string[], port: number, token: string): string[] {

@@ -62,7 +62,7 @@ const ASKING = {
   'a link to the embassy': { protocol: 'cooperative' },
   'a command': { command: ['serve'] },
   'a GPU': { gpus: ['GPU-1'] },
-  'a runtime': { runtime: 'runsc' },
+  'a runtime': { runtime: 'runsc', pids: 128 },
   'shared memory': { shm_bytes: 1024 * 1024 },
   'a larger /tmp': { tmp_bytes: 1024 * 1024 },
 }
