@@ -122,7 +122,8 @@ in
       after = [ tpm "network-online.target" "docker.service" "sealed-modules-lock.service" ];
       serviceConfig = once // sandbox.provision // {
         ExecStart = run "embassy/launch/main" "";
-        RuntimeDirectory = "sealed-config";
+        # The second for authorities of registries, where the engine looks for them.
+        RuntimeDirectory = "sealed-config docker-certs.d";
         RuntimeDirectoryMode = "0711";
       };
     };
