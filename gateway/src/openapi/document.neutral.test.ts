@@ -105,10 +105,10 @@ describe('GET /openapi.json', () => {
     },
   )
 
-  /** What embassy and relay say to a gateway about a session; the others are of other doors, of clients and of files. */
+  /** What embassy and relay say to a gateway about a session; the others are of other doors, of clients, launches and files. */
   const SAID = (Object.keys(CODES) as Code[]).filter(
     (code) =>
-      !/^(?:response|receipt|evidence|log|reading|verdict|gateway|attestation|request|edge)\./.test(
+      !/^(?:response|receipt|evidence|log|launch|reading|verdict|gateway|attestation|request|edge)\./.test(
         code,
       ),
   )
