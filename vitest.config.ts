@@ -61,6 +61,14 @@ export default defineConfig({
           hookTimeout: 300_000,
         },
       },
+      {
+        test: {
+          name: 'boot',
+          include: ['test/boot/*.slow.ts'],
+          fileParallelism: false,
+          hookTimeout: 300_000,
+        },
+      },
     ],
   },
 })

@@ -72,6 +72,7 @@ in
   base = {
     version = 1;
     id = services.id;
+    docker_socket = "/run/docker.sock";
     runtime_dir = "/run/sealed/${services.id}";
     state_dir = "/var/lib/sealed/embassy";
     gateway = { host = "0.0.0.0"; port = 443; admin_port = 9464; };

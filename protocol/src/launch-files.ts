@@ -13,6 +13,7 @@ const { admin_port, cors_origins, grace_ms, host, port, tls } = entries.gateway.
 
 /** Directories, ports, devices, and the container that holds a replica's network. */
 export const baseSchema = v.strictObject({
+  docker_socket: entries.docker_socket,
   gateway: v.strictObject({ admin_port, host, port, tls: v.exactOptional(tls) }),
   id: entries.id,
   pause: entries.pause.wrapped,
@@ -45,7 +46,11 @@ export const operatorSchema = v.pipe(
         tls: v.exactOptional(
           v.pipe(
             tls,
-            v.check(({ mode }) => mode !== 'files', 'may not name files of the machine'),
+            v.check(
+              (given) =>
+                given.mode !== 'files' && !('roots' in given) && !('external_account' in given),
+              'may not name files of the machine',
+            ),
           ),
         ),
       }),

@@ -1,23 +1,19 @@
 // The image, built, signed and started: a stranger's request is answered under seal, and its receipt verifies against
-// values that were computed from the disk's file alone. Beside it, what must not start.
-import { createHash, type X509Certificate } from 'node:crypto'
-import { closeSync, openSync, readSync, writeSync } from 'node:fs'
+// values that were computed from the disk's file alone. Beside it two disks that must not get that far; more of them are
+// in attacks.slow.ts. Mutants tried by hand on the image: see there.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ask, attest } from '@sealed/client'
-import { utf8 } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CHAT } from '../support/instance.ts'
-import { Machine } from './machine.ts'
-import { type Release, release, run } from './release.ts'
-import { meeting, type Surroundings, surround } from './surroundings.ts'
+import { partitionOf, sealed, turnBit } from './disk.ts'
+import { type Release, release } from './release.ts'
+import { askOf, BOOT_MS, diskOf, machineOf, ready } from './started.ts'
+import { type Surroundings, surround } from './surroundings.ts'
 
-const BOOT_MS = 600_000
-const released = release()
+const released = release('image')
 
 describe.skipIf(!released)('the image', () => {
-  const { image, keys } = released as Release
+  const { built, signed, keys } = released as Release
   let directory: string
   let around: Surroundings
   beforeAll(async () => {
@@ -28,46 +24,72 @@ describe.skipIf(!released)('the image', () => {
     await around?.stop()
     await rm(directory, { recursive: true, force: true })
   })
+  const machine = (name: string, disk: string) =>
+    machineOf(around, join(directory, name), disk, keys)
 
-  const machine = async (name: string): Promise<Machine> => {
-    const { metadata, registryPort, tpm } = around
-    const made = new Machine({
-      ...{ directory: join(directory, name), disk: join(image, 'disk.raw'), keys, tpm },
-      metadata: Number(new URL(metadata.url).port),
-      registry: registryPort,
-    })
-    await made.make()
-    return made
-  }
+  test('is what its reference values say, before and after it is signed', () => {
+    for (const image of [built, signed]) {
+      const { code, text } = sealed([
+        'image',
+        'verify',
+        diskOf(image),
+        '--reference',
+        join(signed, 'reference-values.json'),
+      ])
+      expect(text).toContain('every value recomputed and equal')
+      expect(code).toBe(0)
+    }
+  })
 
   test(
-    'starts, seals a stranger’s request, and is what its file says',
+    'starts, seals a stranger’s request, and proves which file it started from',
     async () => {
-      const started = await machine('whole')
+      const started = await machine('whole', diskOf(signed))
       await started.powerOn()
       try {
-        const { fetch, met } = meeting()
-        const url = `https://127.0.0.1:${started.port}`
-        const policy = await around.policy(image)
-        await started.until(async () => {
-          const response = await fetch(`${url}/health/ready`, {})
-          if (response.status !== 200) throw new Error(`status ${response.status}`)
-        }, BOOT_MS)
-        const attested = await attest({ url, policy, fetch, apiKey: around.apiKey })
-        expect(attested.document.key_set.tls_spki_digest).toBe(spkiOf(met()))
-        const body = utf8(JSON.stringify({ model: 'noop', messages: [] }))
-        const answer = await ask({ attested, endpoint: CHAT, body, apiKey: around.apiKey })
+        await ready(started)
+        const { answer, attested } = await askOf(started, around, await around.policy(signed))
         expect(answer.status).toBe(200)
         expect(answer.verdict.outcome).toBe('verified')
+        expect(attested.document.launch?.image.config).toBe(around.registry.config)
       } finally {
         await started.cut()
       }
     },
     2 * BOOT_MS,
   )
-})
 
-const spkiOf = ({ publicKey }: X509Certificate) =>
-  createHash('sha256')
-    .update(publicKey.export({ format: 'der', type: 'spki' }))
-    .digest('hex')
+  test(
+    'is refused by firmware where nobody signed it',
+    async () => {
+      around.metadata.asked.length = 0
+      const started = await machine('unsigned', diskOf(built))
+      await started.powerOn()
+      try {
+        await started.until(async () => {
+          expect(started.serial).toMatch(/Access Denied|Security Violation/)
+        }, BOOT_MS)
+        expect(around.metadata.asked).toEqual([])
+      } finally {
+        await started.cut()
+      }
+    },
+    BOOT_MS,
+  )
+
+  test(
+    'stops in its initial file system where one bit of the root is another',
+    async () => {
+      around.metadata.asked.length = 0
+      const started = await machine('altered', diskOf(signed))
+      // In the first block, which a mount reads.
+      const { offset } = await partitionOf(started.disk, 'sealed-root')
+      turnBit(started.disk, offset + 1024)
+      expect(sealed(['image', 'verify', started.disk])).toMatchObject({ code: 1 })
+      await started.powerOn()
+      await started.off(BOOT_MS)
+      expect(around.metadata.asked).toEqual([])
+    },
+    BOOT_MS,
+  )
+})

@@ -1,13 +1,15 @@
 // An image as a release makes it, for the tests that boot it: keys of its own, built, signed. Once for all tests of a
 // clone, and again only where a source has changed, which Nix knows.
-import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { REPOSITORY } from '../../scripts/instance/paths.ts'
 
 export interface Release {
-  /** With disk.raw, uki.efi (signed) and reference-values.json. */
-  image: string
+  /** With disk.raw, uki.efi and reference-values.json, as the build leaves them. */
+  built: string
+  /** The same, signed. */
+  signed: string
   keys: string
 }
 
@@ -16,20 +18,33 @@ const DIRECTORY = join(REPOSITORY, '.sealed', 'boot')
 const MAX_OUTPUT = 1 << 26
 
 /** Undefined where a locked input can no longer be had: then there is nothing to boot. */
-export function release(settings: Record<string, string> = {}, name = 'image'): Release | undefined {
+export function release(name: string, settings: Record<string, string> = {}): Release | undefined {
   const keys = join(DIRECTORY, 'keys')
-  const image = join(DIRECTORY, name)
+  const [built, signed] = [join(DIRECTORY, `${name}-built`), join(DIRECTORY, name)]
   if (!existsSync(join(keys, 'db.key'))) run('nix/keys', [keys])
-  const all = { policyKey: join(keys, 'state-policy.pem'), ...settings }
-  const options = Object.entries(all).flatMap(([key, value]) => ['--argstr', `${key}=${value}`])
-  const status = run('nix/build', [...options, '--out', image])
-  if (status === NOT_TO_BE_HAD) return undefined
-  const version = settings.securityVersion ?? '1'
-  run('nix/sign', ['--image', image, '--keys', keys, '--security-version', version])
-  return { image, keys }
+  if (run('nix/build', [...argumentsOf(keys, settings), '--out', built]) === NOT_TO_BE_HAD)
+    return undefined
+  rmSync(signed, { recursive: true, force: true })
+  execFileSync('cp', ['-r', '--sparse=always', built, signed])
+  run('nix/sign', ['--image', signed, '--keys', keys])
+  return { built, signed, keys }
 }
 
-/** Runs one of this clone's commands; throws with what it said, unless it says that something cannot be had. */
+/** Whether a second build of the same has the same bytes; throws where it has not. */
+export function buildAgain(settings: Record<string, string> = {}): void {
+  for (const attribute of ['image', 'uki', 'root'])
+    run('nix/build', [
+      ...argumentsOf(join(DIRECTORY, 'keys'), settings),
+      ...['--attribute', attribute, '--check'],
+    ])
+}
+
+const argumentsOf = (keys: string, settings: Record<string, string>): string[] =>
+  Object.entries({ policyKey: join(keys, 'state-policy.pem'), ...settings }).flatMap(
+    ([name, value]) => ['--argstr', `${name}=${value}`],
+  )
+
+/** Runs a command, one of this clone's by its path in it; throws with what it said, unless something cannot be had. */
 export function run(command: string, args: readonly string[]): number {
   const { status, stderr, stdout } = spawnSync(join(REPOSITORY, command), args, {
     cwd: REPOSITORY,

@@ -6,7 +6,7 @@ import { request } from 'node:https'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { createApiKey, type Fetch } from '@sealed/client'
-import { parsePolicy, parseReferenceValues, type Policy } from '@sealed/protocol'
+import { type Policy, parsePolicy, parseReferenceValues } from '@sealed/protocol'
 import {
   answering,
   instanceOf,

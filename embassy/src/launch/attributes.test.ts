@@ -21,6 +21,14 @@ const fails = async (change: Record<string, unknown>, message: RegExp) => {
   expect(['config.invalid', 'json.invalid']).toContain((error as SealedError).code)
 }
 
+const ACME = {
+  contact: ['mailto:ops@ai.example'],
+  directory: 'https://acme.example/directory',
+  mode: 'acme',
+  names: ['ai.example'],
+  terms_agreed: true,
+}
+
 describe('attributes', () => {
   it('give image, command, environment, workload and deployment', async () => {
     const parsed = await parse({
@@ -142,9 +150,16 @@ describe('sealed-deployment', () => {
     ['port', { port: 80 }],
     ['admin_port', { admin_port: 1 }],
     ['files', { tls: { mode: 'files', certificate: '/etc/shadow', key: '/etc/shadow' } }],
+    ['ACME roots', { tls: { ...ACME, roots: '/etc/shadow' } }],
+    ['ACME account', { tls: { ...ACME, external_account: { key: '/etc/shadow', key_id: 'k' } } }],
   ])('may not give the gateway’s %s', (_, gateway) =>
     fails(operator({ gateway }), /attribute sealed-deployment\.gateway/),
   )
+
+  it('may have its certificate from an ACME server', async () => {
+    const { operator: given } = await parse(operator({ gateway: { tls: ACME } }))
+    expect(given.gateway.tls).toEqual(ACME)
+  })
 
   it('may give names for the certificate, and what a registry needs', async () => {
     const gateway = { tls: { mode: 'embassy', names: ['ai.example'] } }

@@ -9,7 +9,7 @@ import { openTpm } from '../tpm/index.ts'
 import { fetchCertificate } from './fetch-certificate.ts'
 import { dockerImages } from './images.ts'
 import { launch } from './launch.ts'
-import { openMetadata } from './metadata.ts'
+import { type Metadata, openMetadata } from './metadata.ts'
 
 const log = logOf('launch')
 
@@ -30,6 +30,7 @@ async function fitted({ tee, ...base }: Base): Promise<Base> {
   return { ...base, tee: tdx ? { ...tee, event_log: TDX_LOG } : tee }
 }
 
+let metadata: Metadata | undefined
 try {
   const { values } = parseArgs({
     options: {
@@ -38,6 +39,7 @@ try {
       'metadata-url': { type: 'string', default: 'http://169.254.169.254' },
     },
   })
+  metadata = openMetadata({ url: values['metadata-url'], log })
   const base = await fitted(
     parseBase(
       await readFile(values.base).catch(() => {
@@ -47,19 +49,19 @@ try {
   )
   await launch({
     base,
-    metadata: openMetadata({ url: values['metadata-url'], log }),
-    images: dockerImages(),
+    metadata,
+    images: dockerImages(base.docker_socket),
     openTpm: () => openTpm(base.tpm.path),
     fetchCertificate,
     directory: values.out,
     log,
   })
   log('launched', { directory: values.out })
+  await metadata.report('launched')
 } catch (error) {
   const known = error instanceof SealedError
-  log('not launched', {
-    code: known ? error.code : 'internal.error',
-    reason: known ? error.message : String((error as Error).stack),
-  })
+  const code = known ? error.code : 'internal.error'
+  log('not launched', { code, reason: known ? error.message : String((error as Error).stack) })
+  await metadata?.report(known ? `${code}: ${error.message}` : code)
   process.exitCode = 1
 }

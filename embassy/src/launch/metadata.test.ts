@@ -19,7 +19,7 @@ beforeEach(async () => {
   lines = []
   server = await startMetadataServer(instanceOf(ATTRIBUTES, 'ya29.secret'))
 })
-afterEach(() => server.stop())
+afterEach(() => server.stop().catch(() => {}))
 
 const open = (options: Partial<MetadataOptions> = {}) =>
   openMetadata({
@@ -152,4 +152,21 @@ it('gives up where nobody listens', async () => {
     unavailable,
   )
   server = await startMetadataServer(instanceOf({}))
+})
+
+it('tells the operator how it went, where he can read it', async () => {
+  server.answer = answering(200, '')
+  await open().report('config.invalid: no such attribute')
+  const path = '/computeMetadata/v1/instance/guest-attributes/sealed/launch'
+  expect(server.asked).toEqual([{ path, flavor: 'Google' }])
+  expect(lines).toEqual([])
+})
+
+it('goes on where nobody takes the outcome', async () => {
+  server.answer = answering(403, '')
+  await open().report('launched')
+  expect(lines.join('')).toContain('status 403')
+  await server.stop()
+  await open().report('launched')
+  expect(lines).toHaveLength(2)
 })

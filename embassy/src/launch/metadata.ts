@@ -11,6 +11,8 @@ import type { Log } from '../log.ts'
 const MAX_BYTES = 1024 * 1024
 const ATTRIBUTES = 'instance/attributes/?recursive=true&alt=json'
 const TOKEN = 'instance/service-accounts/default/token'
+/** Read by the operator with `gcloud compute instances get-guest-attributes`. */
+const OUTCOME = 'instance/guest-attributes/sealed/launch'
 /** GCE may add members; these are what is taken. */
 const tokenSchema = v.object({
   access_token: v.pipe(text(16_384), v.minLength(1)),
@@ -32,6 +34,8 @@ export interface Metadata {
   attributes(): Promise<string>
   /** An access token of the instance's default service account. */
   token(): Promise<string>
+  /** Tells the operator how the launch went; where the instance has no guest attributes, nobody. Never fails. */
+  report(outcome: string): Promise<void>
 }
 
 /** Calls throw `launch.unavailable` where nobody answers in time, `config.invalid` where the answer is not GCE's. */
@@ -42,6 +46,23 @@ export function openMetadata(options: MetadataOptions): Metadata {
       const answer = parseStrict(await ask(options, TOKEN))
       return check(tokenSchema, answer, 'service account token', 'config.invalid').access_token
     },
+    report: (outcome) => tell(options, outcome),
+  }
+}
+
+/** The machine has no console, and who started it has to learn why it does not go on. */
+async function tell({ attemptMs = 5_000, log, url }: MetadataOptions, outcome: string) {
+  try {
+    const { body, statusCode } = await request(`${url}/computeMetadata/v1/${OUTCOME}`, {
+      method: 'PUT',
+      headers: { 'metadata-flavor': 'Google' },
+      body: outcome,
+      signal: AbortSignal.timeout(attemptMs),
+    })
+    discard(body)
+    if (statusCode !== 200) throw new Error(`status ${statusCode}`)
+  } catch (error) {
+    log('the outcome stays here: no guest attributes', { reason: (error as Error).message })
   }
 }
 
