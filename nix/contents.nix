@@ -104,7 +104,7 @@ in
     libraries = [ "libgcc_s.so.1" "libkmod.so.2" "liblzma.so.5" "libzstd.so.1" "libcrypto.so.3" ];
     files = systemUnits ++ [
       "etc/mke2fs.conf" "etc/protocols" "etc/services"
-      "usr/libexec/coreutils/libstdbuf.so"
+      "usr/libexec/coreutils/libstdbuf.so" "usr/share/terminfo/d/dumb"
       "usr/lib/udev/rules.d/50-udev-default.rules" "usr/lib/udev/rules.d/60-block.rules"
       "usr/lib/udev/rules.d/60-persistent-storage.rules" "usr/lib/udev/rules.d/60-persistent-storage-dm.rules"
       "usr/lib/udev/rules.d/55-dm.rules" "usr/lib/udev/rules.d/95-dm-notify.rules" "usr/lib/udev/rules.d/99-systemd.rules"
