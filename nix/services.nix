@@ -33,6 +33,10 @@ let
   runtime = "/run/sealed/${id}";
   run = bundle: arguments: "${node} ${bundles}/${bundle}.js ${arguments}";
   tpm = "dev-tpmrm0.device";
+  loadAll = "${modprobe} --quiet --use-blacklist --all";
+  modules = which: builtins.concatStringsSep " " (
+    map (module: module.name) (builtins.filter (module: (module.optional or false) == which) load)
+  );
   # Of a path, as systemd names the device's unit.
   escape = path: builtins.replaceStrings [ "-" "/" ] [ "\\x2d" "-" ] (builtins.substring 1 (-1) path);
   stateUnit = "${escape stateDevice}.device";
@@ -81,9 +85,11 @@ in
       after = [ "sealed-state.service" "network-online.target" ];
       before = [ "docker.service" ];
       serviceConfig = once // sandbox.modulesLock // {
-        ExecStart =
-          map ({ name, optional ? false, ... }: "${if optional then "-" else ""}${modprobe} --quiet --use-blacklist ${name}") load
-          ++ [ "${sysctl} ${lockFile}" ];
+        ExecStart = [
+          "${loadAll} ${modules false}"
+          "-${loadAll} ${modules true}"
+          "${sysctl} ${lockFile}"
+        ];
       };
     };
 
@@ -227,18 +233,10 @@ in
       };
       # Packets of a pass-through load balancer come with its own address, which elsewhere a guest agent makes the
       # machine's. Here what comes in for the gateway is taken, whatever address it names, and nothing else is.
-      route = {
-        Destination = "0.0.0.0/0";
-        Type = "local";
-        Table = 443;
-      };
-      routingPolicyRule = {
-        Family = "ipv4";
-        IncomingInterface = "eth0";
-        IPProtocol = "tcp";
-        DestinationPort = 443;
-        Table = 443;
-      };
+      routes = [ { Destination = "0.0.0.0/0"; Type = "local"; Table = 443; } ];
+      routingPolicyRules = [
+        { Family = "ipv4"; IncomingInterface = "eth0"; IPProtocol = "tcp"; DestinationPort = 443; Table = 443; }
+      ];
     };
   };
 

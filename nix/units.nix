@@ -51,14 +51,13 @@ let
       ++ entries (unit.mountConfig or { })
     ))
   ];
+  sections = name: bodies: concatStringsSep "" (map (body: "\n" + section name (entries body)) bodies);
   network = unit: file [
     (section "Match" (entries unit.matchConfig))
     (section "Link" (entries (unit.linkConfig or { })))
     (section "Network" (entries (unit.networkConfig or { })))
     (section "DHCPv4" (entries (unit.dhcpV4Config or { })))
-    (section "Route" (entries (unit.route or { })))
-    (section "RoutingPolicyRule" (entries (unit.routingPolicyRule or { })))
-  ];
+  ] + sections "Route" (unit.routes or [ ]) + sections "RoutingPolicyRule" (unit.routingPolicyRules or [ ]);
 
   # As systemd names a mount's unit by its path.
   mountName = where: "${replaceStrings [ "-" "/" ] [ "\\x2d" "-" ] (substring 1 (-1) where)}.mount";

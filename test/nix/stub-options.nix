@@ -9,6 +9,7 @@ let
   value = types.oneOf [ types.bool types.int types.str ];
   section = orElse { } (types.attrsOf (types.oneOf [ value (types.listOf value) ]));
   settings = orElse { } (types.attrsOf value);
+  list = orElse [ ] (types.listOf (types.attrsOf value));
   unit = {
     description = orElse "" types.str;
     requires = names;
@@ -48,7 +49,7 @@ in
     }));
     systemd.network.enable = orElse false types.bool;
     systemd.network.networks = orElse { } (types.attrsOf (types.submodule {
-      options = { matchConfig = settings; linkConfig = settings; networkConfig = settings; dhcpV4Config = settings; };
+      options = { matchConfig = settings; linkConfig = settings; networkConfig = settings; dhcpV4Config = settings; routes = list; routingPolicyRules = list; };
     }));
     users.users = orElse { } (types.attrsOf (types.submodule {
       options = { uid = of types.int; group = of types.str; isSystemUser = of types.bool; };
