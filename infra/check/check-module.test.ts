@@ -18,6 +18,7 @@ const FLEET = 'modules/fleet/main.tf'
 const NETWORK = 'modules/fleet/network.tf'
 const BALANCER = 'modules/fleet/balancer.tf'
 const EDGE = 'modules/edge/main.tf'
+const ALERTS = 'modules/fleet/alerts.tf'
 const ROOT = 'examples/one-region/main.tf'
 
 test.each(MODULES)('%s holds nothing that its providers do not take', async (name) => {
@@ -54,10 +55,10 @@ describe('a changed module is refused, with file and line:', () => {
     ],
     [
       'an argument of a dynamic block',
-      IMAGE,
-      'filebase64(dbxs.value)\n        file_type',
-      'filebase64(dbxs.value)\n        filetype ',
-      /dbxs: filetype is no argument/,
+      ALERTS,
+      '      display_name = "all of',
+      '      displayname  = "all of',
+      /conditions: displayname is no argument/,
     ],
     [
       'an argument below a nested value',
@@ -139,9 +140,9 @@ describe('a changed module is refused, with file and line:', () => {
     [
       'a list for text',
       FLEET,
-      '    type         = "PERSISTENT"',
-      '    type         = ["PERSISTENT"]',
-      /type must be a string/,
+      '    device_name  = "sealed"',
+      '    device_name  = ["sealed"]',
+      /device_name must be a string/,
     ],
     [
       'text for a list',

@@ -2,22 +2,30 @@
 import { members } from './expression.ts'
 import { argumentOf, type Module, nestedOf } from './module.ts'
 import { local, type Must, only, same, strings, text } from './policy-text.ts'
+import type { Body } from './read-body.ts'
 
-const METADATA: Record<string, string> = {
+const REFUSALS: Record<string, string> = {
   'block-project-ssh-keys': '"TRUE"',
   'enable-guest-attributes': '"FALSE"',
   'enable-oslogin': '"FALSE"',
   'enable-osconfig': '"FALSE"',
   'serial-port-enable': '"FALSE"',
   'serial-port-logging-enable': '"FALSE"',
+}
+
+/** What the image takes; values that are null are left out. */
+const ATTRIBUTES: Record<string, string> = {
   'sealed-image': 'var.workload_image',
-  'sealed-command': 'jsonencode(var.workload_command)',
-  'sealed-env': 'jsonencode(var.workload_env)',
+  'sealed-command': 'length(var.workload_command) == 0 ? null : jsonencode(var.workload_command)',
+  'sealed-env': 'length(var.workload_env) == 0 ? null : jsonencode(var.workload_env)',
   'sealed-workload': 'jsonencode(var.workload)',
   'sealed-deployment': 'jsonencode(var.deployment)',
 }
 
-const SCOPES = ['devstorage.read_only', 'logging.write', 'monitoring.write']
+const METADATA =
+  'merge(local.refusals, { for name, value in local.attributes : name => value if value != null })'
+
+const SCOPES = ['https://www.googleapis.com/auth/devstorage.read_only']
 
 export async function machines(fleet: Module, must: Must): Promise<void> {
   const technologies = Object.entries((await members(local(fleet, 'technologies'))) ?? {})
@@ -52,16 +60,33 @@ export async function machines(fleet: Module, must: Must): Promise<void> {
     must(argumentOf(body, 'metadata_startup_script') === undefined, 'template: a startup script')
     const [nic] = nestedOf(body, 'network_interface')
     must(nic?.body.blocks.length === 0, 'template: an address or more of its own')
-    const metadata = (await members(argumentOf(body, 'metadata')?.expression ?? '[]')) ?? {}
-    for (const name of new Set([...Object.keys(METADATA), ...Object.keys(metadata)]))
-      must(
-        metadata[name] === METADATA[name],
-        `template: metadata ${name} is ${metadata[name]}, not ${METADATA[name]}`,
-      )
+    is('metadata', METADATA)
     const scopes = await strings(text(body, 'service_account.scopes'))
-    const full = SCOPES.map((name) => `https://www.googleapis.com/auth/${name}`)
-    must(same(scopes, full), `template: scopes are ${scopes}`)
-    const devices = nestedOf(body, 'disk').map((disk) => text(disk.body, 'device_name') ?? '')
-    must(same(devices, ['"sealed-image"', '"sealed-state"']), `template: disks are ${devices}`)
+    must(same(scopes, SCOPES), `template: scopes are ${scopes}`)
+    // The state lies behind the image: whatever else is attached is not the machine's to use.
+    must(disksOf(body).length === 1, 'template: there is not exactly one disk')
+    is('disk.boot', 'true')
+    is('disk.source_image', 'var.image')
+    is('disk.disk_size_gb', 'var.disk_gb')
   }
+  await written(fleet, 'refusals', REFUSALS, must)
+  await written(fleet, 'attributes', ATTRIBUTES, must)
+}
+
+const disksOf = ({ blocks }: Body) =>
+  blocks.filter(({ type, labels }) => type === 'disk' || labels[0] === 'disk')
+
+/** That a local value is written out with exactly these members. */
+async function written(
+  fleet: Module,
+  name: string,
+  expected: Record<string, string>,
+  must: Must,
+): Promise<void> {
+  const found = (await members(local(fleet, name))) ?? {}
+  for (const each of new Set([...Object.keys(expected), ...Object.keys(found)]))
+    must(
+      found[each] === expected[each],
+      `template: metadata ${each} is ${found[each]}, not ${expected[each]}`,
+    )
 }

@@ -1,4 +1,4 @@
-// What passes: 443 in; out to Google's restricted range and to what is named; and after that nothing.
+// What passes: 443 in; out to Google's restricted range (80 for certificates) and to what is named; and after that nothing.
 import { elements } from './expression.ts'
 import { argumentOf, type Module, nestedOf, type Placed } from './module.ts'
 import { local, type Must, only, same, strings, text } from './policy-text.ts'
@@ -42,12 +42,13 @@ export async function network(fleet: Module, must: Must): Promise<void> {
     )
   }
   for (const { body } of only(fleet, 'google_compute_forwarding_rule')) {
-    must(await only443(body, 'ports'), 'the balancer forwards more than 443')
+    must(await onlyPort(body, 'ports', '443'), 'the balancer forwards more than 443')
     must(argumentOf(body, 'all_ports') === undefined, 'the balancer forwards all ports')
   }
 }
 
-const only443 = async (body: Body, path: string) => same(await strings(text(body, path)), ['443'])
+const onlyPort = async (body: Body, path: string, port: string) =>
+  same(await strings(text(body, path)), [port])
 
 const priority = ({ body }: Placed) => Number.parseInt(text(body, 'priority') ?? '', 10)
 
@@ -61,8 +62,9 @@ async function opensOnlyWhatItMay(body: Body): Promise<boolean> {
   }
   const inward = text(body, 'direction') === '"INGRESS"' && to === undefined
   if (!inward && to !== '[local.google_apis]') return false
-  const protocol = text(body, 'match.layer4_configs.ip_protocol')
-  return protocol === '"tcp"' && (await only443(body, 'match.layer4_configs.ports'))
+  if (text(body, 'match.layer4_configs.ip_protocol') !== '"tcp"') return false
+  const ports = 'match.layer4_configs.ports'
+  return (await onlyPort(body, ports, '443')) || (!inward && (await onlyPort(body, ports, '80')))
 }
 
 /** Whether some rule denies everything, always, and all that allow something come before it. */

@@ -1,5 +1,5 @@
 // What must hold of the modules whatever a deployment sets: confidential computing and Shielded VM on, one port in, out only
-// what is named, nobody who logs in, no role but three. Read from the files, so that a change that opens something turns a
+// what is named, nobody who logs in, no role but one. Read from the files, so that a change that opens something turns a
 // test red before anybody applies it.
 import { join } from 'node:path'
 import { blocksOf, type Module, nestedOf, readModule } from './module.ts'
@@ -7,11 +7,10 @@ import { machines } from './policy-machines.ts'
 import { network } from './policy-network.ts'
 import { local, type Must, only, same, strings, text } from './policy-text.ts'
 
-const ROLES = [
-  'google_artifact_registry_repository_iam_member roles/artifactregistry.reader',
-  'google_project_iam_member roles/logging.logWriter',
-  'google_project_iam_member roles/monitoring.metricWriter',
-]
+const ROLES = ['google_artifact_registry_repository_iam_member roles/artifactregistry.reader']
+
+/** Secure Boot's variables, and the lists of nix/keys that are all of them. */
+const LISTS = { pk: 'PK', keks: 'KEK', dbs: 'db', dbxs: 'dbx' }
 
 /** Ways in or out that go past what is checked here. */
 const FORBIDDEN = [
@@ -88,12 +87,20 @@ async function disk(image: Module, must: Must): Promise<void> {
     const features = nestedOf(body, 'guest_os_features').map((one) => text(one.body, 'type') ?? '')
     const expected = ['"UEFI_COMPATIBLE"', '"GVNIC"', '"SEV_SNP_CAPABLE"', '"TDX_CAPABLE"']
     must(same(features, expected), `image: features are ${features}`)
-    for (const [key, file] of Object.entries({ pk: 'PK', keks: 'KEK', dbs: 'db' }))
+    const [state] = nestedOf(body, 'shielded_instance_initial_state')
+    const given = state?.body.blocks.map(({ type, labels }) => labels[0] ?? type)
+    must(same(given, Object.keys(LISTS)), `image: Secure Boot has ${given}`)
+    for (const [variable, file] of Object.entries(LISTS)) {
+      const path = `shielded_instance_initial_state.${variable}`
       must(
-        text(body, `shielded_instance_initial_state.${key}.content`) ===
-          `filebase64("\${var.keys}/${file}.der")`,
-        `image: ${key} is not our own and only key`,
+        text(body, `${path}.content`) === `filebase64("\${var.keys}/${file}.esl")` &&
+          text(body, `${path}.file_type`) === '"BIN"',
+        `image: ${variable} is not our own and only list`,
       )
+    }
+    const identity = local(image, 'identity')
+    for (const file of Object.values(LISTS))
+      must(identity.includes(`/${file}.esl"`), `image: its name does not change with ${file}.esl`)
   }
   for (const { body } of only(image, 'google_storage_bucket')) {
     must(text(body, 'public_access_prevention') === '"enforced"', 'the bucket may become public')

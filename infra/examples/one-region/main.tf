@@ -46,7 +46,6 @@ module "image" {
   release      = var.release
   disk_archive = var.disk_archive
   keys         = var.keys
-  forbidden    = var.forbidden
 
   depends_on = [google_project_service.needed]
 }
@@ -62,6 +61,7 @@ module "fleet" {
   repository   = module.image.repository
   technology   = var.technology
   machine_type = var.machine_type
+  disk_gb      = var.disk_gb
   machines     = var.machines
   roll         = var.roll
   host         = var.host

@@ -26,18 +26,12 @@ variable "release" {
 
 variable "disk_archive" {
   type        = string
-  description = "The image build's disk.raw in a .tar.gz: tar --format=oldgnu -Sczf disk.tar.gz disk.raw."
+  description = "The signed disk.raw, rounded up to whole GiB, in a .tar.gz: tar --format=oldgnu -Sczf image.tar.gz disk.raw."
 }
 
 variable "keys" {
   type        = string
-  description = "The image build's keys directory: PK.der, KEK.der, db.der."
-}
-
-variable "forbidden" {
-  type        = list(string)
-  description = "EFI signature lists of UKIs that must not boot again."
-  default     = []
+  description = "Directory with PK.esl, KEK.esl, db.esl and dbx.esl of nix/keys, and no private key."
 }
 
 variable "technology" {
@@ -50,6 +44,12 @@ variable "machine_type" {
   type        = string
   description = "c3-standard-N for tdx, n2d-standard-N for sev_snp, a3-highgpu-1g for tdx_h100_untested."
   default     = "c3-standard-8"
+}
+
+variable "disk_gb" {
+  type        = number
+  description = "Size of each machine's disk, at least 10: less than 1 GiB is the image, the rest the encrypted state."
+  default     = 50
 }
 
 variable "machines" {
@@ -77,7 +77,7 @@ variable "reach" {
     name = string
     port = number
   }))
-  description = "The ACME directory, which the gateway must reach for its certificate; [] with tls.mode embassy."
+  description = "The ACME directory of the deployment, which the gateway must reach for its certificate; [] with tls.mode embassy."
   default     = [{ name = "acme-v02.api.letsencrypt.org", port = 443 }]
 }
 

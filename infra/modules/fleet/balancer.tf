@@ -1,4 +1,6 @@
-# An external pass-through balancer: packets reach a machine as the client sent them, and TLS ends inside the machine.
+# An external pass-through balancer: packets reach a machine as the client sent them, and TLS ends inside the machine. They
+# name the balancer's address, which elsewhere a guest agent makes the machine's own. The image needs none: it takes what
+# comes in by its card for TCP 443, whatever address that names (nix/services.nix), and probes are no different.
 
 resource "google_compute_address" "sealed" {
   name         = var.name

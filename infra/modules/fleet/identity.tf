@@ -1,5 +1,5 @@
-# Who the machines are towards Google: one account that reads one repository and writes logs and metrics. It has no key;
-# its token comes from the metadata server.
+# Who the machines are towards Google: one account that reads one repository, and nothing more: they send neither logs nor
+# metrics. It has no key; its token comes from the metadata server.
 
 resource "google_service_account" "sealed" {
   project      = var.project
@@ -13,16 +13,4 @@ resource "google_artifact_registry_repository_iam_member" "pull" {
   repository = var.repository.id
   role       = "roles/artifactregistry.reader"
   member     = google_service_account.sealed.member
-}
-
-resource "google_project_iam_member" "logs" {
-  project = var.project
-  role    = "roles/logging.logWriter"
-  member  = google_service_account.sealed.member
-}
-
-resource "google_project_iam_member" "metrics" {
-  project = var.project
-  role    = "roles/monitoring.metricWriter"
-  member  = google_service_account.sealed.member
 }

@@ -1,6 +1,7 @@
-# What is kept about the machines from outside: who changed what, whether they answered, what was kept from leaving. By
-# name, so that a log that somebody turns on later is not kept with it. Contents are in none of these; the image has no
-# agent, and the gateway's own records hold none either (gateway/README.md).
+# What is kept about the machines from outside: who changed what, whether they answered, what was kept from leaving. All of
+# it is written by Google, about them: what services say on the machine goes to a journal in memory that ends with the
+# boot, there is no agent that would send it, and no serial port. By name, so that a log that somebody turns on later is
+# not kept with it.
 
 locals {
   kept_logs = [
@@ -28,7 +29,7 @@ resource "google_logging_project_sink" "sealed" {
   filter                 = join(" OR ", [for log in local.kept_logs : "log_id(\"${log}\")"])
   unique_writer_identity = true
 
-  # Belt and braces: what a machine prints or serves is contents, whatever log it comes in.
+  # Belt and braces, should somebody name a log above that has them: what a machine prints or serves is contents.
   exclusions {
     name   = "contents"
     filter = "log_id(\"serialconsole.googleapis.com/serial_port_1_output\") OR httpRequest.requestUrl:* OR textPayload:*"

@@ -12,7 +12,29 @@ locals {
   technology = local.technologies[var.technology]
 
   # tls-alpn-01 is answered by whichever machine the balancer picks, so the one that asked must be the only one.
-  acme = try(var.deployment.gateway.tls.mode, "") == "acme"
+  tls_mode = try(var.deployment.gateway.tls.mode, "")
+  acme     = local.tls_mode == "acme"
+
+  # All that the image reads; it measures them before it starts anything, and refuses any other sealed-* attribute. Where
+  # nothing is given there is no attribute: an empty command would be refused, and not mean the image's own.
+  attributes = {
+    sealed-image      = var.workload_image
+    sealed-command    = length(var.workload_command) == 0 ? null : jsonencode(var.workload_command)
+    sealed-env        = length(var.workload_env) == 0 ? null : jsonencode(var.workload_env)
+    sealed-workload   = jsonencode(var.workload)
+    sealed-deployment = jsonencode(var.deployment)
+  }
+
+  # They say no where the project says yes: instance metadata wins over the project's. The image has nothing that would
+  # heed a yes, neither agent nor serial port.
+  refusals = {
+    block-project-ssh-keys     = "TRUE"
+    enable-guest-attributes    = "FALSE"
+    enable-oslogin             = "FALSE"
+    enable-osconfig            = "FALSE"
+    serial-port-enable         = "FALSE"
+    serial-port-logging-enable = "FALSE"
+  }
 }
 
 resource "google_compute_region_instance_template" "sealed" {
@@ -43,22 +65,15 @@ resource "google_compute_region_instance_template" "sealed" {
     instance_termination_action = local.technology.spot ? "DELETE" : null
   }
 
+  # The only one. At its first start the machine makes what is left behind the image its state partition, encrypted under a
+  # key that its TPM releases to the approved image alone: useless to any other machine, and ends with this one.
   disk {
     boot         = true
     auto_delete  = true
-    device_name  = "sealed-image"
+    device_name  = "sealed"
     source_image = var.image
     disk_type    = var.disk_type
-  }
-
-  # Encrypted in the machine, to its TPM; useless to any other. It ends with its machine.
-  disk {
-    boot         = false
-    auto_delete  = true
-    device_name  = "sealed-state"
-    type         = "PERSISTENT"
-    disk_type    = var.disk_type
-    disk_size_gb = var.state_gb
+    disk_size_gb = var.disk_gb
   }
 
   # No access_config: no address of its own. What comes in comes through the balancer, what goes out through the NAT.
@@ -70,29 +85,11 @@ resource "google_compute_region_instance_template" "sealed" {
 
   # Roles decide (identity.tf); scopes are a second, coarser lock. Artifact Registry is read under the storage scope.
   service_account {
-    email = google_service_account.sealed.email
-    scopes = [
-      "https://www.googleapis.com/auth/devstorage.read_only",
-      "https://www.googleapis.com/auth/logging.write",
-      "https://www.googleapis.com/auth/monitoring.write",
-    ]
+    email  = google_service_account.sealed.email
+    scopes = ["https://www.googleapis.com/auth/devstorage.read_only"]
   }
 
-  # The sealed-* attributes are all that the image reads, and it measures them before it starts anything. The others say
-  # no where the project says yes: instance metadata wins over the project's.
-  metadata = {
-    block-project-ssh-keys     = "TRUE"
-    enable-guest-attributes    = "FALSE"
-    enable-oslogin             = "FALSE"
-    enable-osconfig            = "FALSE"
-    serial-port-enable         = "FALSE"
-    serial-port-logging-enable = "FALSE"
-    sealed-image               = var.workload_image
-    sealed-command             = jsonencode(var.workload_command)
-    sealed-env                 = jsonencode(var.workload_env)
-    sealed-workload            = jsonencode(var.workload)
-    sealed-deployment          = jsonencode(var.deployment)
-  }
+  metadata = merge(local.refusals, { for name, value in local.attributes : name => value if value != null })
 
   labels = {
     deployment = var.name
@@ -105,6 +102,11 @@ resource "google_compute_region_instance_template" "sealed" {
     precondition {
       condition     = can(regex(local.technology.machines, var.machine_type))
       error_message = "machine_type ${var.machine_type} does not run ${var.technology}: it must match ${local.technology.machines}."
+    }
+
+    precondition {
+      condition     = contains(["acme", "embassy"], local.tls_mode)
+      error_message = "gateway.tls.mode of the deployment must be acme or embassy: the image has no certificate of its own, and does not serve the network without."
     }
   }
 }
@@ -154,6 +156,7 @@ resource "google_compute_region_instance_group_manager" "sealed" {
     google_compute_network_firewall_policy_rule.nothing_else_in,
     google_compute_network_firewall_policy_rule.nothing_else_out,
     google_compute_network_firewall_policy_rule.google_out,
+    google_compute_network_firewall_policy_rule.issuers_out,
     google_dns_record_set.google_host,
     google_dns_record_set.google_others,
     google_artifact_registry_repository_iam_member.pull,

@@ -1,11 +1,10 @@
 # The network: one subnetwork, no address of a machine's own, and one list of what passes. The policy comes before the
 # network's classic firewall rules and ends in a denial of everything, so that a rule that somebody adds beside it opens
-# nothing. What no rule here can reach: the metadata server (169.254.169.254, with DNS, time and the service account's
+# nothing. What no rule here can reach: the metadata server (169.254.169.254: attributes, names, the service account's
 # token). Keeping workloads from it is the seal's work, inside the machine.
 
 locals {
-  # restricted.googleapis.com: Google's APIs that VPC Service Controls cover, with the registry, storage, logging and
-  # monitoring among them, and no others.
+  # restricted.googleapis.com: Google's APIs that VPC Service Controls cover, with the registry and storage among them.
   google_apis = "199.36.153.4/30"
 
   # Where health checks of machines and of pass-through balancers come from.
@@ -129,6 +128,27 @@ resource "google_compute_network_firewall_policy_rule" "google_out" {
     layer4_configs {
       ip_protocol = "tcp"
       ports       = ["443"]
+    }
+  }
+}
+
+# The certificates above the attestation key's lie where each names its issuer's: in buckets of Google's, by plain HTTP
+# (privateca-content-*.storage.googleapis.com, which names.tf leads to the same range). They are held against signatures.
+# A machine that cannot fetch them does not launch.
+resource "google_compute_network_firewall_policy_rule" "issuers_out" {
+  project         = var.project
+  firewall_policy = google_compute_network_firewall_policy.sealed.name
+  rule_name       = "issuers-out"
+  priority        = 3010
+  direction       = "EGRESS"
+  action          = "allow"
+
+  match {
+    dest_ip_ranges = [local.google_apis]
+
+    layer4_configs {
+      ip_protocol = "tcp"
+      ports       = ["80"]
     }
   }
 }

@@ -61,18 +61,18 @@ variable "machine_type" {
 
 variable "disk_type" {
   type        = string
-  description = "Type of both disks; C3 and A3 take pd-balanced, pd-ssd or a Hyperdisk."
+  description = "Type of the disk; C3 and A3 take pd-balanced, pd-ssd or a Hyperdisk."
   default     = "pd-balanced"
 }
 
-variable "state_gb" {
+variable "disk_gb" {
   type        = number
-  description = "Size of the encrypted state disk: log, meters, receipts and the workload's image."
-  default     = 100
+  description = "Size of the one disk of a machine. Less than 1 GiB is the image; all that is left becomes the encrypted state: the workload's image, packed and unpacked, and ledger, meters and receipts."
+  default     = 50
 
   validation {
-    condition     = var.state_gb >= 10
-    error_message = "state_gb must be at least 10."
+    condition     = var.disk_gb >= 10 && floor(var.disk_gb) == var.disk_gb
+    error_message = "disk_gb must be a whole number, at least 10: the least that Google makes of these disks."
   }
 }
 
@@ -162,31 +162,31 @@ variable "workload_image" {
   description = "The workload's image by manifest digest, in the registry that the machines may read."
 
   validation {
-    condition     = can(regex("^[a-z0-9.-]+(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}$", var.workload_image))
-    error_message = "workload_image must be REGISTRY/REPO@sha256:DIGEST: a tag can be moved, and what moves cannot be measured beforehand."
+    condition     = can(regex("^[a-z0-9]+([.-][a-z0-9]+)*[.][a-z0-9]+(/[a-z0-9]+([._-][a-z0-9]+)*)+@sha256:[0-9a-f]{64}$", var.workload_image))
+    error_message = "workload_image must be REGISTRY/REPO@sha256:DIGEST, in lower case and without a port: a tag can be moved, and what moves cannot be measured beforehand."
   }
 }
 
 variable "workload_command" {
   type        = list(string)
-  description = "The workload's command; empty for the image's own."
+  description = "The workload's command; empty for the image's own. The image's label sealed.allow_command_override must allow it."
   default     = []
 }
 
 variable "workload_env" {
   type        = map(string)
-  description = "The workload's environment. It is measured and anyone who reads the project reads it: no secrets."
+  description = "The workload's environment: names that the image's label sealed.allow_env_override lists. It is measured and anyone who reads the project reads it: no secrets."
   default     = {}
 }
 
 variable "workload" {
   type        = any
-  description = "The other members of workload.json (protocol/schemas/workload.schema.json): name, models, endpoints, egress and so on."
+  description = "workload.json without image, command and env (protocol/schemas/workload.schema.json): name, models, endpoints, egress and so on."
 }
 
 variable "deployment" {
   type        = any
-  description = "Authorities, metering, replicas, limits, witnesses, TLS of the gateway and digests of API keys, as the image takes them."
+  description = "What the image takes of an operator (protocol/schemas/sealed-deployment.schema.json): authorities, metering, replicas, limits, witnesses, TLS of the gateway, digests of API keys."
 }
 
 variable "retention_days" {

@@ -7,7 +7,7 @@ locals {
 
   # With the keys: the same disk under other keys is another image.
   identity = sha256(join(" ", [
-    for file in concat([var.disk_archive, "${var.keys}/PK.der", "${var.keys}/KEK.der", "${var.keys}/db.der"], var.forbidden) :
+    for file in [var.disk_archive, "${var.keys}/PK.esl", "${var.keys}/KEK.esl", "${var.keys}/db.esl", "${var.keys}/dbx.esl"] :
     filesha256(file)
   ]))
 }
@@ -63,31 +63,30 @@ resource "google_compute_image" "sealed" {
     type = "TDX_CAPABLE"
   }
 
-  # Our own keys and no others: firmware loads what they signed, and PCR 7 has one value that can be pinned. With Google's
-  # defaults it has Microsoft's keys in it, and changes whenever they do.
+  # Our own keys and no others: firmware loads what they signed. All four as signature lists, byte for byte as nix/keys made
+  # them, for PCR 7 is a hash over these very bytes, and the key of the state partition is released at the values that
+  # nix/sign predicted of PCRs 4, 7, 9, 11 and 12, and at no others. A certificate (X509) would get a list around it that
+  # the cloud makes, with an owner of its choice; a dbx that is left out is filled with what the cloud forbids. Either way
+  # the machine would start and never open a state.
   shielded_instance_initial_state {
     pk {
-      content   = filebase64("${var.keys}/PK.der")
-      file_type = "X509"
+      content   = filebase64("${var.keys}/PK.esl")
+      file_type = "BIN"
     }
 
     keks {
-      content   = filebase64("${var.keys}/KEK.der")
-      file_type = "X509"
+      content   = filebase64("${var.keys}/KEK.esl")
+      file_type = "BIN"
     }
 
     dbs {
-      content   = filebase64("${var.keys}/db.der")
-      file_type = "X509"
+      content   = filebase64("${var.keys}/db.esl")
+      file_type = "BIN"
     }
 
-    dynamic "dbxs" {
-      for_each = var.forbidden
-
-      content {
-        content   = filebase64(dbxs.value)
-        file_type = "BIN"
-      }
+    dbxs {
+      content   = filebase64("${var.keys}/dbx.esl")
+      file_type = "BIN"
     }
   }
 

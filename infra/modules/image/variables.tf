@@ -21,23 +21,17 @@ variable "name" {
 
 variable "disk_archive" {
   type        = string
-  description = "Path of a .tar.gz that holds the image build's disk.raw under exactly that name."
+  description = "Path of a .tar.gz that holds the signed disk.raw under exactly that name, its size a whole number of GiB (truncate --size=%1G)."
 
   validation {
     condition     = endswith(var.disk_archive, ".tar.gz")
-    error_message = "disk_archive must be a .tar.gz with disk.raw in it: tar --format=oldgnu -Sczf disk.tar.gz disk.raw."
+    error_message = "disk_archive must be a .tar.gz with disk.raw in it: tar --format=oldgnu -Sczf image.tar.gz disk.raw."
   }
 }
 
 variable "keys" {
   type        = string
-  description = "Path of the image build's keys directory, with PK.der, KEK.der and db.der: the public halves."
-}
-
-variable "forbidden" {
-  type        = list(string)
-  description = "Paths of EFI signature lists (.esl) for dbx: UKIs that these keys signed and that must not boot again."
-  default     = []
+  description = "Path of what nix/keys made for whoever deploys: PK.esl, KEK.esl, db.esl and dbx.esl, the very lists that the disk was signed with (nix/sign). No *.key belongs there."
 }
 
 variable "release" {
