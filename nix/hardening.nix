@@ -33,6 +33,8 @@ in
     { value = "oops=panic"; reason = "a kernel that has faulted is not one whose word is quoted"; }
     { value = "panic=-1"; reason = "starts again at once: a new boot, new keys, counted by the TPM"; }
     { value = "nohibernate"; reason = "memory is never written to a disk"; }
+    { value = "erst_disable"; reason = "the host's ACPI may offer a store for the kernel's last messages: it would be read by the host"; }
+    { value = "hest_disable"; reason = "nor does the host tell this kernel of hardware errors by ACPI, in tables and memory of its own"; }
     { value = "apparmor=0"; reason = "the engine would need AppArmor's compiler, run as root at each start, for a profile whose denials (mounts, tracing, writes below /proc and /sys) our containers have without it: no capability, own seccomp profile, masked paths"; }
     { value = "systemd.swap=0"; reason = "no swap, whatever a disk offers"; }
     { value = "systemd.gpt_auto=0"; reason = "the partition table is not measured content: a host that adds a partition of type /var or /home gets no mount. The root is named by its hash"; }

@@ -23,7 +23,8 @@ rec {
     outputHash = lock.builder.nar_sha256;
   };
   image = map debian (named "image");
-  imagePackages = named "image";
+  # The stub of the unified kernel image is of one that is a tool otherwise.
+  imagePackages = named "image" ++ builtins.filter ({ name, ... }: name == "systemd-boot-efi") (named "tools");
   tools = map debian (named "tools");
   npm = map
     ({ path, file, integrity, spec, ... }: {

@@ -26,7 +26,8 @@ export function release(name: string, settings: Record<string, string> = {}): Re
     return undefined
   rmSync(signed, { recursive: true, force: true })
   execFileSync('cp', ['-r', '--sparse=always', built, signed])
-  run('nix/sign', ['--image', signed, '--keys', keys])
+  const version = settings.securityVersion ?? '1'
+  run('nix/sign', ['--image', signed, '--keys', keys, '--security-version', version])
   return { built, signed, keys }
 }
 

@@ -65,7 +65,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what is refused is dropped without a reset',
     change: (text) =>
       text.replaceAll(
-        'meta l4proto tcp meta l4proto @refused reject with tcp reset',
+        'meta l4proto tcp meta l4proto @refused meta l4proto tcp reject with tcp reset',
         'meta l4proto @refused drop',
       ),
     delivers: () => false,

@@ -41,7 +41,8 @@ export function ruleset(link: ReplicaLink, options: RulesetOptions): Ruleset {
 const NOT_OPENING = 'tcp flags != syn / syn,ack'
 // What is refused is counted by the elements of a set: nft reads one back three times faster than counters.
 const DROP = 'meta l4proto @refused drop'
-const RESET = 'meta l4proto tcp meta l4proto @refused reject with tcp reset'
+// That it is TCP is said again behind the set: nft 1.1 has forgotten it there, and resets only what it knows to be TCP.
+const RESET = 'meta l4proto tcp meta l4proto @refused meta l4proto tcp reject with tcp reset'
 const STRAY = 'counter name "strays" drop'
 
 const netdevTable = (table: string, link: ReplicaLink): string =>
