@@ -31,9 +31,9 @@ export function release(name: string, settings: Record<string, string> = {}): Re
   return { built, signed, keys }
 }
 
-/** Whether a second build of the same has the same bytes; throws where it has not. */
+/** Every step once more; throws where one has other bytes the second time. */
 export function buildAgain(settings: Record<string, string> = {}): void {
-  for (const attribute of ['image', 'uki', 'root'])
+  for (const attribute of ['tools', 'packages', 'bundle', 'initrd', 'root', 'uki', 'image'])
     run('nix/build', [
       ...argumentsOf(join(DIRECTORY, 'keys'), settings),
       ...['--attribute', attribute, '--check'],
