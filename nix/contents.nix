@@ -119,6 +119,7 @@ in
       "etc/nsswitch.conf" = "passwd: files\ngroup: files\nhosts: files dns\nprotocols: files\nservices: files\n";
       "etc/hosts" = "127.0.0.1 localhost\n169.254.169.254 metadata.google.internal\n";
       "etc/hostname" = "sealed\n";
+      "etc/acpi/PWRF/00000080" = "#!/usr/bin/busybox sh\nexec /usr/bin/systemctl poweroff\n";
       # Empty: systemd lays one over it that lasts as long as the boot.
       "etc/machine-id" = "";
       "etc/sealed/state-policy.pem" = policyKey;

@@ -20,6 +20,8 @@
     { name = "virtio_blk"; reason = "QEMU's disk"; }
     { name = "virtio_scsi"; reason = "disks of Google's machine types before NVMe"; }
     { name = "sd_mod"; reason = "the same disks, as block devices"; }
+    { name = "button"; reason = "a cloud stops a machine by its power button; sealed-power turns that into an orderly end"; }
+    { name = "evdev"; reason = "how the button is read"; }
     { name = "veth"; reason = "a replica's link"; }
     { name = "nf_tables"; reason = "the seal; counters, sets, meta and the netdev and inet hooks are in this one"; }
     { name = "nf_conntrack"; reason = "an answer is told from a question for egress lists"; }

@@ -83,7 +83,8 @@ in
         # NixOS sets a PATH for every service; ours is the whole of it.
         environment = builtins.mapAttrs (_: lib.mkForce) (service.environment or { });
       }
-    ) services.services;
+      # There logind hears the power button.
+    ) (builtins.removeAttrs services.services [ "sealed-power" ]);
     systemd.paths = services.paths;
     systemd.mounts = builtins.attrValues services.mounts;
     systemd.network = {

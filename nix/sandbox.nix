@@ -65,6 +65,17 @@ in
     RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6";
   };
 
+  # Reads the power button, and tells the service manager, as root: that is all that its socket asks for.
+  power = enclosed // {
+    CapabilityBoundingSet = "";
+    DeviceAllow = [ "char-input r" ];
+    PrivateNetwork = true;
+    IPAddressDeny = "any";
+    RestrictAddressFamilies = "AF_UNIX";
+    RestrictNamespaces = true;
+    SystemCallFilter = [ "@system-service" "~@privileged @resources" ];
+  };
+
   # Makes a key, writes two files.
   tlsKey = withoutRights // {
     CapabilityBoundingSet = "";

@@ -18,6 +18,7 @@
   policyKey ? "/etc/sealed/state-policy.pem",
   securityVersion ? 1,
   dockerd ? "/usr/sbin/dockerd",
+  busybox ? "/usr/bin/busybox",
   modprobe ? "/usr/sbin/modprobe",
   sysctl ? "/usr/lib/systemd/systemd-sysctl",
   # Read by the last step of sealed-modules-lock.
@@ -117,6 +118,18 @@ in
         LimitCORE = 0;
         LimitNOFILE = 1048576;
         OOMScoreAdjust = -500;
+      };
+      environment.PATH = path;
+    };
+
+    sealed-power = {
+      description = "The power button: an orderly end";
+      wantedBy = [ "multi-user.target" ];
+      requires = [ "sealed-modules-lock.service" ];
+      after = [ "sealed-modules-lock.service" ];
+      serviceConfig = forEver // sandbox.power // {
+        # Busybox's acpid, which runs /etc/acpi/PWRF/00000080; without logind nobody else would.
+        ExecStart = "${busybox} acpid -f -l /dev/null -p /tmp/acpid.pid";
       };
       environment.PATH = path;
     };

@@ -66,7 +66,8 @@ export function compose(tree: string, contents: Contents, packages: string, bund
   indexModules(tree, version)
   for (const [path, text] of Object.entries(contents.texts)) {
     mkdirSync(dirname(join(tree, path)), { recursive: true })
-    writeFileSync(join(tree, path), text)
+    // What names its interpreter is a program.
+    writeFileSync(join(tree, path), text, { mode: text.startsWith('#!') ? 0o755 : 0o644 })
   }
   for (const [path, target] of Object.entries(contents.links)) {
     mkdirSync(dirname(join(tree, path)), { recursive: true })

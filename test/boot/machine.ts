@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, rm, truncate } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createConnection, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { run } from '../../scripts/world/run.ts'
@@ -58,7 +58,7 @@ export class Machine {
     const { directory, metadata, registry, tpm } = this.#options
     this.port = await freePort()
     const socket = join(directory, 'tpm.sock')
-    await rm(socket, { force: true })
+    for (const path of [socket, this.#monitor]) await rm(path, { force: true })
     this.#spawn('swtpm', [
       ...['socket', '--tpm2', '--tpmstate', `dir=${join(tpm, 'state')},mode=0600`],
       ...['--ctrl', `type=unixio,path=${socket},mode=0600`, '--flags', 'startup-clear'],
@@ -74,6 +74,7 @@ export class Machine {
     ]
     this.#qemu = this.#spawn('qemu-system-x86_64', [
       ...['-machine', 'q35,smm=on', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
+      ...['-monitor', `unix:${this.#monitor},server,nowait`],
       ...['-smp', '2', '-m', `${MEMORY_MIB}`, '-nodefaults', '-nographic', '-no-reboot'],
       ...['-global', 'driver=cfi.pflash01,property=secure,value=on'],
       ...['-serial', `file:${join(directory, 'serial.log')}`],
@@ -81,7 +82,8 @@ export class Machine {
       ...flash(1, join(directory, 'vars.fd')),
       ...['-drive', `if=none,id=disk,format=raw,file=${this.disk}`],
       ...['-device', 'virtio-blk-pci,drive=disk,bootindex=1'],
-      ...['-netdev', net.join(','), '-device', 'virtio-net-pci,netdev=net'],
+      // Without a boot program in the card's own memory: a cloud's has none, and it would be measured.
+      ...['-netdev', net.join(','), '-device', 'virtio-net-pci,netdev=net,romfile='],
       ...['-chardev', `socket,id=tpm,path=${socket}`, '-tpmdev', 'emulator,id=tpm0,chardev=tpm'],
       ...['-device', 'tpm-crb,tpmdev=tpm0'],
     ])
@@ -109,6 +111,19 @@ export class Machine {
       if (this.running) throw new Error('the machine is still on')
     }, deadlineMs)
     await this.#end()
+  }
+
+  /** As a cloud stops a machine: the power button, by ACPI. */
+  async pressPower(): Promise<void> {
+    const socket = createConnection({ path: this.#monitor })
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject)
+      socket.end('system_powerdown\n', resolve)
+    })
+  }
+
+  get #monitor(): string {
+    return join(this.#options.directory, 'monitor.sock')
   }
 
   /** As if its plug were pulled. */

@@ -6,7 +6,15 @@ import { request } from 'node:https'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { createApiKey, type Fetch } from '@sealed/client'
-import { type Policy, parsePolicy, parseReferenceValues } from '@sealed/protocol'
+import {
+  canonicalBytes,
+  check,
+  type Policy,
+  parsePolicy,
+  parseReferenceValues,
+  sha256Hex,
+  workloadSchema,
+} from '@sealed/protocol'
 import {
   answering,
   instanceOf,
@@ -99,7 +107,7 @@ export async function surround(directory: string): Promise<Surroundings> {
         name: 'booted',
         seal_policies: ['request'],
         version: 1,
-        workloads: [],
+        workloads: [await workloadDigest(registry.config)],
       }
       return parsePolicy(JSON.stringify(policy))
     },
@@ -108,6 +116,12 @@ export async function surround(directory: string): Promise<Surroundings> {
       await registry.stop()
     },
   }
+}
+
+/** Of the file that the launch makes of the attributes: known before any machine starts. */
+function workloadDigest(image: string): Promise<string> {
+  const workload = { ...NOOP, env: [], image }
+  return sha256Hex(canonicalBytes(check(workloadSchema, workload, 'workload', 'config.invalid')))
 }
 
 async function certificate(directory: string): Promise<{ cert: string; key: string }> {

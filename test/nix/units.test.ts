@@ -204,9 +204,10 @@ describe('what the processes expect', () => {
     expect(values('sealed-gateway.path', 'PathExists')).toEqual([
       '/run/sealed/5ea1/embassy/gateway.sock',
     ])
-    expect(Object.keys(units.links)).toEqual([
+    expect(Object.keys(units.links).sort()).toEqual([
       `${SYSTEM}/multi-user.target.wants/sealed-embassy.service`,
       `${SYSTEM}/multi-user.target.wants/sealed-gateway.path`,
+      `${SYSTEM}/multi-user.target.wants/sealed-power.service`,
     ])
   })
 
