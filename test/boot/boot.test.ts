@@ -6,14 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { partitionOf, sealed, turnBit } from './disk.ts'
-import { type Release, release } from './release.ts'
+import { NONE, release } from './release.ts'
 import { askOf, BOOT_MS, diskOf, machineOf, ready } from './started.ts'
 import { type Surroundings, surround } from './surroundings.ts'
 
 const released = release('image')
 
 describe.skipIf(!released)('the image', () => {
-  const { built, signed, keys } = released as Release
+  const { built, signed, keys } = released ?? NONE
   let directory: string
   let around: Surroundings
   beforeAll(async () => {
@@ -52,6 +52,8 @@ describe.skipIf(!released)('the image', () => {
         expect(answer.status).toBe(200)
         expect(answer.verdict.outcome).toBe('verified')
         expect(attested.document.launch?.image.config).toBe(around.registry.config)
+        await started.pressPower()
+        await started.off(BOOT_MS)
       } finally {
         await started.cut()
       }

@@ -13,6 +13,9 @@ export interface Release {
   keys: string
 }
 
+/** Stands for one that is not there, where tests are named and not run. */
+export const NONE: Release = { built: '', signed: '', keys: '' }
+
 const NOT_TO_BE_HAD = 3
 const DIRECTORY = join(REPOSITORY, '.sealed', 'boot')
 const MAX_OUTPUT = 1 << 26
