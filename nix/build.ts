@@ -1,10 +1,11 @@
-// `nix/build [--out DIR] [--attribute NAME] [--argstr NAME VALUE]… [--check]`: puts the locked inputs into the Nix store,
-// each against its digest, and builds the image from them in Nix's sandbox, without network. With --check it builds once
-// more and fails unless the bytes are the same. Ends with 3 where a locked input can no longer be had.
+// `nix/build --policy-key PEM [--security-version N] [--console debug] [--out DIR] [--attribute NAME] [--check]`: puts the
+// locked inputs into the Nix store, each against its digest, and builds the image from them in Nix's sandbox, without
+// network. With --check that one step is done once more, and fails unless the bytes are the same. Ends with 3 where a
+// locked input can no longer be had.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { NotToBeHad, readLock } from './lock.ts'
 import { nixIn } from './nix.ts'
@@ -15,20 +16,30 @@ const NOT_TO_BE_HAD = 3
 
 const { values } = parseArgs({
   options: {
-    argstr: { type: 'string', multiple: true, default: [] },
     attribute: { type: 'string', default: 'image' },
     check: { type: 'boolean', default: false },
+    console: { type: 'string', default: 'production' },
     out: { type: 'string' },
+    'policy-key': { type: 'string' },
+    'security-version': { type: 'string', default: '1' },
   },
 })
 
 const say = (line: string) => process.stderr.write(`image: ${line}\n`)
 const nix = nixIn(HERE)
 
-const settings = values.argstr.flatMap((pair) => {
-  const [name = '', ...value] = pair.split('=')
-  return ['--argstr', name, value.join('=')]
-})
+const key = values['policy-key']
+if (key === undefined) {
+  say(
+    '--policy-key is missing: the public key, in PEM, of who says which images open a state; nix/keys makes one',
+  )
+  process.exit(2)
+}
+const settings = Object.entries({
+  console: values.console,
+  policyKey: resolve(key),
+  securityVersion: values['security-version'],
+}).flatMap(([name, value]) => ['--argstr', name, value])
 const build = (...args: string[]) =>
   nix(
     'nix-build',

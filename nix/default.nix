@@ -78,6 +78,7 @@ let
     # What reference-values.json says beside what is measured.
     about = json "about.json" {
       inherit version;
+      security_version = builtins.fromJSON securityVersion;
       packages = map ({ name, version, ... }: { inherit name version; }) inputs.imagePackages ++ inputs.npmPackages;
     };
   };

@@ -140,7 +140,7 @@ in
       wants = [ "network-online.target" ];
       after = [ tpm "network-online.target" "docker.service" "sealed-modules-lock.service" ];
       serviceConfig = once // sandbox.provision // {
-        ExecStart = run "embassy/launch/main" "";
+        ExecStart = run "embassy/launch/main" "--attempts 10";
         # The second for authorities of registries, where the engine looks for them.
         RuntimeDirectory = "sealed-config docker-certs.d";
         RuntimeDirectoryMode = "0711";

@@ -1,8 +1,9 @@
-// `nix/sign --image DIRECTORY --keys DIRECTORY [--security-version N] [--oldest N]`: what a build cannot do, since it has
+// `nix/sign --image DIRECTORY --keys DIRECTORY [--oldest N]`: what a build cannot do, since it has
 // no secret: signs the unified kernel image for Secure Boot, and says which PCR values of this image may open a state
 // partition. Both go into disk.raw; what is measured of it stays the same, and is held against reference-values.json.
 import { execFileSync } from 'node:child_process'
 import {
+  closeSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -12,7 +13,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { nixIn } from './nix.ts'
@@ -24,6 +25,7 @@ const SECTOR = 512
 const ZERO = '00'.repeat(32)
 
 interface Reference {
+  security_version: number
   image: { pcrs: { index: number; digests: string[] }[] }
 }
 
@@ -32,12 +34,11 @@ const { values } = parseArgs({
     image: { type: 'string' },
     keys: { type: 'string' },
     oldest: { type: 'string', default: '1' },
-    'security-version': { type: 'string', default: '1' },
   },
 })
 if (!values.image || !values.keys) {
   process.stderr.write(
-    'usage: nix/sign --image DIRECTORY --keys DIRECTORY [--security-version N] [--oldest N]\n',
+    'usage: nix/sign --image DIRECTORY --keys DIRECTORY [--oldest SECURITY-VERSION]\n',
   )
   process.exit(2)
 }
@@ -55,7 +56,7 @@ try {
     '--no-out-link',
     '--argstr',
     'policyKey',
-    key('state-policy.pem'),
+    resolve(key('state-policy.pem')),
   )
   const tool = toolsOf(tools)
   const signed = join(work, 'uki.efi')
@@ -90,7 +91,7 @@ try {
     join(image, 'reference-values.json'),
   )
   process.stdout.write(
-    `${disk} is signed, and approved for security version ${values['security-version']}\n`,
+    `${disk} is signed, and approved for security version ${reference().security_version}\n`,
   )
 } catch (error) {
   process.stderr.write(`sign: ${(error as Error).message}\n`)
@@ -99,11 +100,16 @@ try {
   rmSync(work, { recursive: true })
 }
 
+function reference(): Reference {
+  return JSON.parse(readFileSync(join(image, 'reference-values.json'), 'utf8')) as Reference
+}
+
 /** Signs this image's PCR values, as most machines have them under Secure Boot and as GCE's TDX machines do. */
 function approve(offset: number): void {
-  const { pcrs } = (
-    JSON.parse(readFileSync(join(image, 'reference-values.json'), 'utf8')) as Reference
-  ).image
+  const {
+    image: { pcrs },
+    security_version,
+  } = reference()
   const row = (index: number) => pcrs.find((pcr) => pcr.index === index)?.digests ?? []
   const lists = {
     PK: readFileSync(key('PK.esl')),
@@ -124,10 +130,12 @@ function approve(offset: number): void {
   run(
     ...['embassy/src/state-disk/sign-main.ts', '--key', key('state-policy.key')],
     ...['--pcrs', join(work, 'pcrs.json'), '--out', out],
-    ...['--security-version', values['security-version'], '--oldest', values.oldest],
+    ...['--security-version', `${security_version}`, '--oldest', values.oldest],
   )
   const approvals = readFileSync(out)
-  writeSync(openSync(disk, 'r+'), approvals, 0, approvals.length, offset)
+  const file = openSync(disk, 'r+')
+  writeSync(file, approvals, 0, approvals.length, offset)
+  closeSync(file)
 }
 
 function run(script: string, ...args: string[]): void {

@@ -95,7 +95,11 @@ closeSync(file)
 const { measureDisk } = (await import(
   join(given('source'), 'protocol/src/image/measure-disk.ts')
 )) as MeasureDisk
-const about = givenJson<{ packages: { name: string; version: string }[]; version: string }>('about')
+const about = givenJson<{
+  packages: { name: string; version: string }[]
+  security_version: number
+  version: string
+}>('about')
 const readable = openSync(disk, 'r')
 const { image, ...measured } = await measureDisk(async (offset, length) => {
   const bytes = new Uint8Array(length)
@@ -107,6 +111,7 @@ const reference = {
   ...measured,
   image: { ...image, name: 'sealed', version: about.version },
   packages: about.packages,
+  security_version: about.security_version,
   version: 1,
 }
 writeFileSync(join(out, 'reference-values.json'), `${JSON.stringify(reference, null, 2)}\n`)

@@ -16,7 +16,7 @@ import { askOf, BOOT_MS, diskOf, machineOf, ready } from './started.ts'
 import { type Surroundings, surround } from './surroundings.ts'
 
 const DEBUG = { console: 'debug' }
-const NEXT = { ...DEBUG, securityVersion: '2' }
+const NEXT = { ...DEBUG, 'security-version': '2' }
 const production = release('image')
 const debug = release('debug', DEBUG)
 const next = release('next', NEXT)

@@ -5,6 +5,9 @@ import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { REPOSITORY } from '../../scripts/instance/paths.ts'
 
+/** Options of the build. */
+type Settings = { console?: string; 'security-version'?: string }
+
 export interface Release {
   /** With disk.raw, uki.efi and reference-values.json, as the build leaves them. */
   built: string
@@ -21,7 +24,7 @@ const DIRECTORY = join(REPOSITORY, '.sealed', 'boot')
 const MAX_OUTPUT = 1 << 26
 
 /** Undefined where a locked input can no longer be had: then there is nothing to boot. */
-export function release(name: string, settings: Record<string, string> = {}): Release | undefined {
+export function release(name: string, settings: Settings = {}): Release | undefined {
   const keys = join(DIRECTORY, 'keys')
   const [built, signed] = [join(DIRECTORY, `${name}-built`), join(DIRECTORY, name)]
   if (!existsSync(join(keys, 'db.key'))) run('nix/keys', [keys])
@@ -29,13 +32,12 @@ export function release(name: string, settings: Record<string, string> = {}): Re
     return undefined
   rmSync(signed, { recursive: true, force: true })
   execFileSync('cp', ['-r', '--sparse=always', built, signed])
-  const version = settings.securityVersion ?? '1'
-  run('nix/sign', ['--image', signed, '--keys', keys, '--security-version', version])
+  run('nix/sign', ['--image', signed, '--keys', keys])
   return { built, signed, keys }
 }
 
 /** Every step once more; throws where one has other bytes the second time. */
-export function buildAgain(settings: Record<string, string> = {}): void {
+export function buildAgain(settings: Settings = {}): void {
   for (const attribute of ['tools', 'packages', 'bundle', 'initrd', 'root', 'uki', 'image'])
     run('nix/build', [
       ...argumentsOf(join(DIRECTORY, 'keys'), settings),
@@ -43,9 +45,9 @@ export function buildAgain(settings: Record<string, string> = {}): void {
     ])
 }
 
-const argumentsOf = (keys: string, settings: Record<string, string>): string[] =>
-  Object.entries({ policyKey: join(keys, 'state-policy.pem'), ...settings }).flatMap(
-    ([name, value]) => ['--argstr', `${name}=${value}`],
+const argumentsOf = (keys: string, settings: Settings): string[] =>
+  Object.entries({ 'policy-key': join(keys, 'state-policy.pem'), ...settings }).flatMap(
+    ([name, value]) => [`--${name}`, value],
   )
 
 /** Runs a command, one of this clone's by its path in it; throws with what it said, unless something cannot be had. */

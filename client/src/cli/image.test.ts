@@ -29,6 +29,7 @@ beforeAll(async () => {
     ...rest,
     image: { ...image, name: 'sealed', version: '1' },
     packages: [],
+    security_version: 1,
     version: 1,
   }
   await writeFile(cli.path('disk.raw'), whole)

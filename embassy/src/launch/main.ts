@@ -1,4 +1,4 @@
-// `node main.ts [--base FILE] [--out DIRECTORY] [--metadata-url URL]`, once a boot, as root, before embassy and gateway:
+// `node main.ts [--base FILE] [--out DIRECTORY] [--metadata-url URL] [--attempts N]`, once a boot, as root, before embassy and gateway:
 // reads what the instance is to run, pulls and measures it, and writes their files. Nothing is read from the environment:
 // the arguments stand in the measured image.
 import { access, readFile } from 'node:fs/promises'
@@ -8,8 +8,9 @@ import { logOf } from '../log.ts'
 import { openTpm } from '../tpm/index.ts'
 import { fetchCertificate } from './fetch-certificate.ts'
 import { dockerImages } from './images.ts'
-import { launch } from './launch.ts'
+import { type LaunchDeps, launch } from './launch.ts'
 import { type Metadata, openMetadata } from './metadata.ts'
+import { persist } from './persist.ts'
 
 const log = logOf('launch')
 
@@ -36,6 +37,7 @@ try {
     options: {
       base: { type: 'string', default: '/etc/sealed/base.json' },
       out: { type: 'string', default: '/run/sealed-config' },
+      attempts: { type: 'string', default: '1' },
       'metadata-url': { type: 'string', default: 'http://169.254.169.254' },
     },
   })
@@ -47,7 +49,7 @@ try {
       }),
     ),
   )
-  await launch({
+  const deps: LaunchDeps = {
     base,
     metadata,
     images: dockerImages(base.docker_socket),
@@ -55,7 +57,8 @@ try {
     fetchCertificate,
     directory: values.out,
     log,
-  })
+  }
+  await persist(() => launch(deps), Number(values.attempts))
   log('launched', { directory: values.out })
   await metadata.report('launched')
 } catch (error) {

@@ -3,7 +3,7 @@
 import * as v from 'valibot'
 import { parseStrict } from '../json.ts'
 import { imageSchema } from '../policy.ts'
-import { check, digest, text } from '../schema.ts'
+import { check, digest, integer, text } from '../schema.ts'
 
 export const referenceValuesSchema = v.strictObject({
   /** The kernel's, as it is measured. */
@@ -14,6 +14,8 @@ export const referenceValuesSchema = v.strictObject({
   packages: v.array(v.strictObject({ name: text(128), version: text(128) })),
   /** Of dm-verity, hex; on the command line too. */
   root_hash: digest,
+  /** It takes over a state partition that a lower one made, and no lower one opens it again. */
+  security_version: integer(1, 64),
   version: v.literal(1),
 })
 export type ReferenceValues = v.InferOutput<typeof referenceValuesSchema>
