@@ -7,6 +7,7 @@ import {
   deploymentSchema,
   operatorSchema,
   policySchema,
+  referenceValuesSchema,
   workloadSchema,
 } from '@sealed/protocol'
 import { toJsonSchema } from '@valibot/to-json-schema'
@@ -16,6 +17,7 @@ const SCHEMAS = {
   base: baseSchema,
   keys: apiKeysSchema,
   policy: policySchema,
+  'reference-values': referenceValuesSchema,
   sealed: deploymentSchema,
   'sealed-deployment': operatorSchema,
   workload: workloadSchema,
