@@ -274,54 +274,6 @@ describe('sealed.json', () => {
     },
   )
 
-  const ACME = {
-    mode: 'acme',
-    contact: ['mailto:ops@example.org'],
-    directory: 'https://acme.example/directory',
-    names: ['api.example.org'],
-    terms_agreed: true,
-  }
-
-  it.each([
-    [{ mode: 'off' }],
-    [{ mode: 'embassy', names: ['localhost'] }],
-    [{ mode: 'files', certificate: 'a.pem', key: 'b.pem' }],
-    [ACME],
-    [{ ...ACME, contact: [], names: ['localhost', 'a-1.xn--bcher-kva.example', '1.2.3.4x'] }],
-    [{ ...ACME, external_account: { key: '/eab', key_id: 'kid-1' }, roots: '/roots.pem' }],
-  ])('has TLS as in %j', (tls) => {
-    const gateway = { ...DEPLOYMENT.gateway, tls }
-    expect(deployment({ gateway }).gateway.tls).toEqual(tls)
-  })
-
-  it.each([
-    [{ mode: 'acme' }],
-    [{ ...ACME, directory: 'http://acme.example/directory' }],
-    [{ ...ACME, directory: 'https://user@acme.example/' }],
-    [{ ...ACME, terms_agreed: false }],
-    [{ ...ACME, terms_agreed: undefined }],
-    [{ ...ACME, contact: ['ops@example.org'] }],
-    [{ ...ACME, contact: ['mailto:a@example.org,b@example.org'] }],
-    [{ ...ACME, external_account: { key_id: 'kid-1' } }],
-    [{ ...ACME, account_key: '/key.pem' }],
-    [{ ...ACME, names: [] }],
-    [{ ...ACME, names: ['*.example.org'] }],
-    [{ ...ACME, names: ['127.0.0.1'] }],
-    [{ ...ACME, names: ['::1'] }],
-    [{ ...ACME, names: ['Api.example.org'] }],
-    [{ ...ACME, names: ['a..b'] }],
-    [{ ...ACME, names: ['-a.org'] }],
-    [{ ...ACME, names: ['a.org.'] }],
-    [{ ...ACME, names: ['a.example', 'a.example'] }],
-    [{ mode: 'off', names: ['localhost'] }],
-    [{ mode: 'embassy' }],
-    [{ mode: 'embassy', names: [] }],
-    [{ mode: 'files', certificate: 'a.pem' }],
-    [{ mode: 'files', certificate: '', key: 'b.pem' }],
-  ])('does not have TLS as in %j', (tls) => {
-    expect(() => deployment({ gateway: { ...DEPLOYMENT.gateway, tls } })).toThrow(invalid)
-  })
-
   it.each([
     ['api_keys', ['', 'keys.json', null, [], [{ digest, name: 'app' }]]],
     ['authorities', [[{ id: 'cd', name: 'x', public_key: 'A'.repeat(43) }]]],
