@@ -20,7 +20,7 @@ import { given, givenJson, tool } from './tools.ts'
 interface MeasureDisk {
   measureDisk: (
     read: (offset: number, length: number) => Promise<Uint8Array>,
-  ) => Promise<{ image: object; command_line: string; root_hash: string }>
+  ) => Promise<{ image: object; command_line: string; root_hash: string; rtmr2: string }>
 }
 
 const MIB = 1024 * 1024

@@ -23,7 +23,9 @@ const evidence = (message: RegExp) =>
 
 test('measures what firmware, stub and kernel measure of a disk', async () => {
   const { content, line, program } = await made()
-  const { command_line, image, root_hash } = await measureDisk(readOf(disk(program, content)))
+  const { command_line, image, root_hash, rtmr2 } = await measureDisk(
+    readOf(disk(program, content)),
+  )
   expect(command_line).toBe(line)
   expect(root_hash).toBe(await rootHash(content))
   const outer = await authenticodeDigest(parsePe(program))
@@ -56,6 +58,17 @@ test('measures what firmware, stub and kernel measure of a disk', async () => {
     events.push(await sha256(utf8(`${name}\0`)), await sha256(part))
   expect(value(11)).toEqual([toHex(await replay(events))])
   expect(value(12)).toEqual(['00'.repeat(32)])
+  // TDX: both in one register, in the order in which they are measured.
+  const sha384 = async (...parts: Uint8Array[]) =>
+    new Uint8Array(await crypto.subtle.digest('SHA-384', concat(...parts)))
+  let register = new Uint8Array(48)
+  for (const event of [
+    ...sections.flatMap(([name, part]) => [utf8(`${name}\0`), part]),
+    wide,
+    initrd,
+  ])
+    register = await sha384(register, await sha384(event))
+  expect(rtmr2).toBe(toHex(register))
 })
 
 test('a signature changes nothing that is measured', async () => {

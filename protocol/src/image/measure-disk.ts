@@ -15,6 +15,8 @@ export interface MeasuredDisk {
   image: Omit<Image, 'name' | 'version'>
   command_line: string
   root_hash: string
+  /** Of a TDX machine that starts from it. */
+  rtmr2: string
 }
 
 /** @throws SealedError `evidence.invalid` where the root is not what the command line says, or a part is missing */
@@ -22,7 +24,7 @@ export async function measureDisk(
   read: ReadDisk,
   progress: (done: number, all: number) => void = () => {},
 ): Promise<MeasuredDisk> {
-  const { commandLine, ...image } = await measureUki(await bootProgram(read))
+  const { commandLine, rtmr2, ...image } = await measureUki(await bootProgram(read))
   const setting = (name: string, form: RegExp) => {
     const values = commandLine.split(' ').filter((word) => word.startsWith(`${name}=`))
     const value = values[0]?.slice(name.length + 1)
@@ -46,5 +48,5 @@ export async function measureDisk(
     throw badDisk(
       `its root has the hash ${toHex(found)}, and the command line says ${hash}: the machine would stop at it`,
     )
-  return { command_line: commandLine, image, root_hash: hash }
+  return { command_line: commandLine, image, root_hash: hash, rtmr2 }
 }

@@ -18,6 +18,11 @@ export interface UkiMeasurements {
   uki: [string, string]
   /** Values by PCR, hex. PCR 4 as most machines have it, then as GCE's TDX firmware leaves it. */
   pcrs: { index: number; digests: string[] }[]
+  /**
+   * SHA-384 register 2 of a TDX machine, hex: what goes into PCRs 8 to 15 elsewhere, in its order (TCG's mapping for
+   * confidential computing). Computed by the same rules; unlike the PCRs it has not been held against a machine.
+   */
+  rtmr2: string
   /** The kernel's command line. */
   commandLine: string
 }
@@ -35,36 +40,36 @@ export async function measureUki(file: Uint8Array): Promise<UkiMeasurements> {
     // GCE's TDX firmware logs boot applications in PCR 2.
     replay(boot),
   ])
+  const [stub, kernelStub] = [stubEvents(pe), kernelEvents(commandLine, partOf(pe, '.initrd'))]
+  const pcr = async (events: readonly Uint8Array[]) =>
+    toHex(await replay(await Promise.all(events.map((event) => sha256(event)))))
   return {
     commandLine,
     pcrs: [
       { digests: pcr4.map(toHex), index: 4 },
-      { digests: [toHex(await kernelStub(commandLine, partOf(pe, '.initrd')))], index: 9 },
-      { digests: [toHex(await stub(pe))], index: 11 },
+      { digests: [await pcr(kernelStub)], index: 9 },
+      { digests: [await pcr(stub)], index: 11 },
       { digests: [toHex(ZERO)], index: 12 },
     ],
+    rtmr2: toHex(await replayRtmr([...stub, ...kernelStub])),
     uki: [toHex(digests[0]), toHex(digests[1])],
   }
 }
 
 /** The kernel's own stub, into PCR 9: the command line as it was passed on, then the initial file system. */
-async function kernelStub(commandLine: string, initrd: Uint8Array): Promise<Bytes> {
+function kernelEvents(commandLine: string, initrd: Uint8Array): Uint8Array[] {
   const wide = new Uint8Array(2 * commandLine.length + 2)
   const view = new DataView(wide.buffer)
   for (let i = 0; i < commandLine.length; i++)
     view.setUint16(2 * i, commandLine.charCodeAt(i), true)
-  return replay([await sha256(wide), await sha256(initrd)])
+  return [wide, initrd]
 }
 
-async function stub(pe: PeFile): Promise<Bytes> {
-  const events: Bytes[] = []
-  for (const name of MEASURED_SECTIONS) {
+const stubEvents = (pe: PeFile): Uint8Array[] =>
+  MEASURED_SECTIONS.flatMap((name) => {
     const section = pe.sections.find((section) => section.name === name)
-    if (!section) continue
-    events.push(await sha256(utf8(`${name}\0`)), await sha256(section.content))
-  }
-  return replay(events)
-}
+    return section ? [utf8(`${name}\0`), section.content] : []
+  })
 
 function partOf({ sections }: PeFile, name: string): Uint8Array {
   const found = sections.filter((section) => section.name === name)
@@ -82,3 +87,12 @@ export async function replay(digests: readonly Uint8Array[]): Promise<Bytes> {
   for (const digest of digests) value = await sha256(concat(value, digest))
   return value
 }
+
+async function replayRtmr(events: readonly Uint8Array[]): Promise<Bytes> {
+  let value: Bytes = new Uint8Array(48)
+  for (const event of events) value = await sha384(concat(value, await sha384(event)))
+  return value
+}
+
+const sha384 = async (bytes: Uint8Array): Promise<Bytes> =>
+  new Uint8Array(await crypto.subtle.digest('SHA-384', bytes as Bytes))

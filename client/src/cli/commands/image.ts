@@ -60,6 +60,7 @@ function differencesOf(measured: MeasuredDisk, reference: ReferenceValues): stri
   const pairs = [
     ['command line', measured.command_line, reference.command_line],
     ['root hash', measured.root_hash, reference.root_hash],
+    ['RTMR 2', measured.rtmr2, reference.rtmr2],
     ['digests of the boot programs', measured.image.uki, image.uki],
     ...measured.image.pcrs.map(({ index, digests }) => [
       `PCR ${index}`,
@@ -80,7 +81,7 @@ const words = (value: unknown) => (typeof value === 'string' ? value : JSON.stri
 
 function print(
   io: Io,
-  { command_line, image, root_hash }: MeasuredDisk,
+  { command_line, image, root_hash, rtmr2 }: MeasuredDisk,
   reference: ReferenceValues | undefined,
   differences: readonly string[],
 ): void {
@@ -92,6 +93,7 @@ function print(
     ...image.pcrs.map(
       ({ index, digests }) => `PCR ${String(index).padEnd(11)}${digests.join(' or ')}`,
     ),
+    `RTMR 2 (TDX)   ${rtmr2}`,
     `command line   ${plainLine(command_line)}`,
     '',
     ...differences.map((line) => `${paint('red', 'differs')}: ${plainLine(line)}`),

@@ -6,6 +6,7 @@ import {
   draftPolicy,
   type Policy,
   parsePolicy,
+  pinImage,
   SealedError,
   STRICT_POLICY,
   verifyDocument,
@@ -30,9 +31,9 @@ export async function policyInitCommand(io: Io, flags: PolicyInitFlags): Promise
   if (out !== undefined) await mustBeNew(out, flags.out!)
   const { policy: _, ...options } = await attestOptions(flags, io)
   const { document } = await inspect({ ...options, policy: STRICT_POLICY })
-  const image = flags.image === undefined ? undefined : (await readReference(io, flags.image)).image
+  const reference = flags.image === undefined ? undefined : await readReference(io, flags.image)
   const drawn = await draftPolicy(document, flags.name ?? new URL(options.url).host, io.now())
-  const policy = image === undefined ? drawn : { ...drawn, images: [image] }
+  const policy = reference === undefined ? drawn : pinImage(drawn, reference)
   const { checks } = await verifyDocument({ document }, policy, io.now())
   const wrong = checks.filter(({ result }) => result === 'fail')
   if (flags.json) printJson(io, { policy, misfits: wrong })
