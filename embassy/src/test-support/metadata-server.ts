@@ -22,7 +22,7 @@ export const answering =
   (_: IncomingMessage, response: ServerResponse): void =>
     void response.writeHead(status, headers).end(body)
 
-/** An instance with these attributes, and a service account whose token this is. */
+/** An instance with these attributes, a service account whose token this is, and a place for the outcome. */
 export const instanceOf =
   (attributes: Record<string, string>, token?: string): MetadataServer['answer'] =>
   (request, response) => {
@@ -31,6 +31,8 @@ export const instanceOf =
     else if (request.url === `${ROOT}/attributes/?recursive=true&alt=json`) json(attributes)
     else if (request.url === `${ROOT}/service-accounts/default/token` && token !== undefined)
       json({ access_token: token, expires_in: 3599, token_type: 'Bearer' })
+    else if (request.method === 'PUT' && request.url === `${ROOT}/guest-attributes/sealed/launch`)
+      answering(200, '')(request, response)
     else answering(404, '')(request, response)
   }
 
