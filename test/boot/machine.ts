@@ -3,7 +3,7 @@
 // is seen from outside only, as a stranger sees it: by its answers, by what it asked for, and by its end.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { mkdir, rm, truncate } from 'node:fs/promises'
+import { cp, mkdir, rm, truncate } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -25,7 +25,7 @@ export interface MachineOptions {
   disk: string
   /** With the signature lists of Secure Boot. */
   keys: string
-  /** Of the software TPM, as `provision` fills it. */
+  /** Of a software TPM that was never powered on, as `provision` fills it; the machine gets a copy. */
   tpm: string
   /** Ports on loopback. */
   metadata: number
@@ -47,20 +47,21 @@ export class Machine {
 
   /** A new machine of this disk: nothing has started from it yet. */
   async make(): Promise<void> {
-    const { directory, disk, keys } = this.#options
+    const { directory, disk, keys, tpm } = this.#options
     await mkdir(directory, { recursive: true })
+    await cp(tpm, join(directory, 'tpm'), { recursive: true })
     await run('cp', ['--sparse=always', disk, this.disk])
     await truncate(this.disk, DISK_BYTES)
     writeVariables(join(FIRMWARE, 'OVMF_VARS_4M.fd'), keys, join(directory, 'vars.fd'))
   }
 
   async powerOn(): Promise<void> {
-    const { directory, metadata, registry, tpm } = this.#options
+    const { directory, metadata, registry } = this.#options
     this.port = await freePort()
     const socket = join(directory, 'tpm.sock')
     for (const path of [socket, this.#monitor]) await rm(path, { force: true })
     this.#spawn('swtpm', [
-      ...['socket', '--tpm2', '--tpmstate', `dir=${join(tpm, 'state')},mode=0600`],
+      ...['socket', '--tpm2', '--tpmstate', `dir=${join(directory, 'tpm', 'state')},mode=0600`],
       ...['--ctrl', `type=unixio,path=${socket},mode=0600`, '--flags', 'startup-clear'],
       '--terminate',
     ])
