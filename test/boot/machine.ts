@@ -146,7 +146,9 @@ export class Machine {
     const log = openSync(join(this.#options.directory, `${command}.log`), 'a')
     const child = spawn(command, args, { stdio: ['ignore', log, log] })
     closeSync(log)
-    process.once('exit', () => child.kill('SIGKILL'))
+    const end = () => child.kill('SIGKILL')
+    process.once('exit', end)
+    child.once('exit', () => process.off('exit', end))
     this.#children.push(child)
     return child
   }
