@@ -1,6 +1,6 @@
 // The image, built, signed and started: a stranger's request is answered under seal, and its receipt verifies against
 // values that were computed from the disk's file alone. Beside it two disks that must not get that far; more of them are
-// in attacks.slow.ts. Mutants tried by hand on the image: see there.
+// in attacks.slow.ts. Mutants are named there.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

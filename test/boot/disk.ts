@@ -1,6 +1,6 @@
 // What attackers do to a disk, and what anybody can ask of one.
 import { spawnSync } from 'node:child_process'
-import { closeSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Partition, partitionsOf } from '../../protocol/src/image/disk.ts'
@@ -29,6 +29,13 @@ export async function partitionOf(disk: string, name: string): Promise<Partition
   } finally {
     await file.close()
   }
+}
+
+/** Where a text stands in a disk as it is. */
+export function offsetOf(disk: string, text: string): number {
+  const offset = readFileSync(disk).indexOf(text)
+  if (offset < 0) throw new Error(`${disk} does not hold “${text}” uncompressed`)
+  return offset
 }
 
 export function turnBit(disk: string, offset: number): void {
