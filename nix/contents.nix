@@ -109,8 +109,9 @@ in
       "usr/lib/udev/rules.d/60-persistent-storage.rules" "usr/lib/udev/rules.d/60-persistent-storage-dm.rules"
       "usr/lib/udev/rules.d/55-dm.rules" "usr/lib/udev/rules.d/95-dm-notify.rules" "usr/lib/udev/rules.d/99-systemd.rules"
       "usr/lib/udev/rules.d/80-drivers.rules" "usr/lib/udev/rules.d/80-net-setup-link.rules" "usr/lib/udev/rules.d/75-net-description.rules"
-      "usr/share/ca-certificates/mozilla"
     ];
+    # Whom the engine believes of registries; Debian joins them in a script of the package, which does not run here.
+    authorities = "usr/share/ca-certificates/mozilla";
     modules = map ({ name, ... }: name) hardening.modules.load;
     folders = [ "dev" "proc" "run" "sys" "tmp" "var" "root" "etc/docker" ];
     texts = moved units.files // {

@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   symlinkSync,
   writeFileSync,
@@ -22,6 +23,8 @@ export interface Contents {
   /** Files and folders of the packages. */
   files: string[]
   modules: string[]
+  /** A folder of certificates, which become the one file that programs look for. */
+  authorities: string
   /** Files by path. */
   texts: Record<string, string>
   /** What each name leads to. */
@@ -35,6 +38,9 @@ const NATIVE = [
   'usr/bin/node',
   'usr/lib/sealed/node_modules/better-sqlite3/prebuilds/linux-x64.node',
 ]
+
+/** Where Go's and OpenSSL's programs look on Debian. */
+const AUTHORITIES = 'etc/ssl/certs/ca-certificates.crt'
 
 /** Writes the tree. */
 export function compose(tree: string, contents: Contents, packages: string, bundle: string): void {
@@ -53,6 +59,7 @@ export function compose(tree: string, contents: Contents, packages: string, bund
   for (const path of librariesOf(packages, [...contents.programs, ...libraries])) take(path)
   for (const path of libraries) take(path)
   for (const path of contents.files) take(path)
+  writeAuthorities(tree, join(packages, contents.authorities))
   cpSync(bundle, tree, { recursive: true })
   for (const path of librariesOf(
     packages,
@@ -74,6 +81,14 @@ export function compose(tree: string, contents: Contents, packages: string, bund
     symlinkSync(target, join(tree, path))
   }
   setModes(tree)
+}
+
+function writeAuthorities(tree: string, folder: string): void {
+  const names = readdirSync(folder).filter((name) => name.endsWith('.crt'))
+  if (names.length === 0) throw new Error(`${folder} has no certificates`)
+  const bundle = names.sort().map((name) => readFileSync(join(folder, name), 'utf8'))
+  mkdirSync(join(tree, 'etc/ssl/certs'), { recursive: true })
+  writeFileSync(join(tree, AUTHORITIES), bundle.join(''))
 }
 
 /** A file under its own name; a link becomes the file that it leads to. A folder is taken whole, links as they are. */
