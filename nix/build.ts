@@ -3,7 +3,7 @@
 // network. With --check that one step is done once more, and fails unless the bytes are the same. Ends with 3 where a
 // locked input can no longer be had.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -29,9 +29,9 @@ const say = (line: string) => process.stderr.write(`image: ${line}\n`)
 const nix = nixIn(HERE)
 
 const key = values['policy-key']
-if (key === undefined) {
+if (key === undefined || !existsSync(key)) {
   say(
-    '--policy-key is missing: the public key, in PEM, of who says which images open a state; nix/keys makes one',
+    '--policy-key names no file: the public key, in PEM, of who says which images open a state; nix/keys makes one',
   )
   process.exit(2)
 }

@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   closeSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -45,6 +46,14 @@ if (!values.image || !values.keys) {
 const { image, keys } = values
 const disk = join(image, 'disk.raw')
 const key = (name: string) => join(keys, name)
+for (const [path, cure] of [
+  [disk, 'nix/build --out makes it'],
+  [key('db.key'), 'nix/keys makes it'],
+]) {
+  if (existsSync(path!)) continue
+  process.stderr.write(`sign: ${path} is not there: ${cure}\n`)
+  process.exit(2)
+}
 
 const work = mkdtempSync(join(tmpdir(), 'sealed-sign-'))
 try {
