@@ -1,17 +1,16 @@
 // A gateway that asks for API keys and speaks TLS with the certificate that its embassy issued: who is let in, under
 // which name, and how a client knows that the connection ends inside the machine that was attested.
 import { execFile } from 'node:child_process'
-import { createHash, createHmac, type X509Certificate } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { request } from 'node:https'
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
-import { ask, attest, createApiKey, type Fetch, GatewayFailure } from '@sealed/client'
+import { ask, attest, createApiKey, GatewayFailure } from '@sealed/client'
 import { parsePolicy, utf8 } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { REPOSITORY } from '../scripts/instance/paths.ts'
 import type { Instance } from '../scripts/up.ts'
+import { httpsFetch } from './support/https-fetch.ts'
 import {
   CHAT,
   eventually,
@@ -22,8 +21,8 @@ import {
 } from './support/instance.ts'
 
 let instance: Instance
-let ca: string
-let peer: X509Certificate | undefined
+/** Trusts the embassy's issuer alone. */
+let trusting: ReturnType<typeof httpsFetch>
 const keys = { first: '', second: '' }
 
 beforeAll(async () => {
@@ -32,33 +31,13 @@ beforeAll(async () => {
   keys.second = made[1].apiKey
   const apiKeys = made.map(({ entry }) => entry)
   instance = await upAside({ workload: 'noop', tls: 'embassy', apiKeys })
-  ca = await readFile(join(instance.paths.runtime, 'tls', 'cert.pem'), 'utf8')
+  const ca = await readFile(join(instance.paths.runtime, 'tls', 'cert.pem'), 'utf8')
+  trusting = httpsFetch({ ca })
 })
 afterAll(() => instance?.stop())
 
-/** `fetch` that trusts the embassy's issuer alone and notes the certificate that it met. */
-const trusting: Fetch = (url, init) =>
-  new Promise((resolve, reject) => {
-    const headers = Object.fromEntries(new Headers(init.headers))
-    const outgoing = request(url, { method: init.method ?? 'GET', headers, ca, agent: false })
-    outgoing.once('error', reject)
-    outgoing.once('response', async (incoming) => {
-      peer = (incoming.socket as TLSSocket).getPeerX509Certificate()
-      const chunks: Buffer[] = []
-      for await (const chunk of incoming) chunks.push(chunk as Buffer)
-      const { statusCode: status = 0, headers: received } = incoming
-      resolve(
-        new Response(Buffer.concat(chunks), {
-          status,
-          headers: received as Record<string, string>,
-        }),
-      )
-    })
-    outgoing.end(init.body)
-  })
-
 const call = async (path: string, init: RequestInit = {}): Promise<Reply> =>
-  readReply(await trusting(instance.url + path, init))
+  readReply(await trusting.fetch(instance.url + path, init))
 const chat = (headers: Record<string, string>) =>
   call(CHAT, {
     method: 'POST',
@@ -69,13 +48,13 @@ const chat = (headers: Record<string, string>) =>
 describe('TLS', () => {
   test('ends at a key that the attested key set names', async () => {
     const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
-    const attested = await attest({ url: instance.url, policy, fetch: trusting })
+    const attested = await attest({ url: instance.url, policy, fetch: trusting.fetch })
     expect(attested.verdict.outcome).toBe('verified')
-    const spki = peer!.publicKey.export({ format: 'der', type: 'spki' })
+    const spki = trusting.met().publicKey.export({ format: 'der', type: 'spki' })
     expect(attested.document.key_set.tls_spki_digest).toBe(
       createHash('sha256').update(spki).digest('hex'),
     )
-    expect(peer!.subjectAltName).toMatch(/localhost/)
+    expect(trusting.met().subjectAltName).toMatch(/localhost/)
   })
 
   test('is not left for plain HTTP', async () => {
@@ -125,7 +104,7 @@ describe('an API key', () => {
 
   test('goes with an envelope, and its absence is a failure with a code', async () => {
     const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
-    const options = { url: instance.url, policy, fetch: trusting }
+    const options = { url: instance.url, policy, fetch: trusting.fetch }
     const body = utf8(JSON.stringify({ model: 'noop', messages: [] }))
     const attested = await attest({ ...options, apiKey: keys.first })
     const answer = await ask({ attested, endpoint: CHAT, body })

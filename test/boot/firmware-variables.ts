@@ -2,9 +2,8 @@
 // image. Form: edk2, MdeModulePkg/Include/Guid/VariableFormat.h (authenticated variables).
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { GLOBAL, IMAGE_SECURITY } from '../../nix/signature-lists.ts'
 
-const GLOBAL = Buffer.from('61dfe48bca93d211aa0d00e098032b8c', 'hex')
-const IMAGE_SECURITY = Buffer.from('cbb219d73a3d9645a3bcdad00e67656f', 'hex')
 const STORE = Buffer.from('782cf3aa7b949a43a1802e144ec37792', 'hex')
 /** Kept in flash, seen before and after the system's start, changed by signed writes only. */
 const ATTRIBUTES = 0x27

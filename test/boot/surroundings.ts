@@ -2,10 +2,8 @@
 // workload, the authority that vouches for its TPM, and a client somewhere else.
 import { X509Certificate } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
-import { request } from 'node:https'
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
-import { createApiKey, type Fetch } from '@sealed/client'
+import { createApiKey } from '@sealed/client'
 import {
   canonicalBytes,
   check,
@@ -24,6 +22,7 @@ import {
 import { provision } from '../../scripts/world/provision.ts'
 import { run } from '../../scripts/world/run.ts'
 import { imageSpec } from '../../workloads/image/images.ts'
+import { httpsFetch } from '../support/https-fetch.ts'
 import { NOOP } from '../support/launched.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
 import { REGISTRY } from './machine.ts'
@@ -138,30 +137,5 @@ async function certificate(directory: string): Promise<{ cert: string; key: stri
   return { cert: await read('registry.pem'), key: await read('registry.key') }
 }
 
-/** `fetch` that believes no certificate, and keeps the key that it met: attestation says whether it is the machine's. */
-export function meeting(): { fetch: Fetch; met: () => X509Certificate } {
-  let peer: X509Certificate | undefined
-  const fetch: Fetch = (url, init) =>
-    new Promise((resolve, reject) => {
-      const headers = Object.fromEntries(new Headers(init.headers))
-      const outgoing = request(url, {
-        ...{ method: init.method ?? 'GET', headers, agent: false },
-        rejectUnauthorized: false,
-      })
-      outgoing.once('error', reject)
-      outgoing.once('response', async (incoming) => {
-        peer = (incoming.socket as TLSSocket).getPeerX509Certificate()
-        const chunks: Buffer[] = []
-        for await (const chunk of incoming) chunks.push(chunk as Buffer)
-        const { statusCode: status = 0, headers: received } = incoming
-        resolve(
-          new Response(Buffer.concat(chunks), {
-            status,
-            headers: received as Record<string, string>,
-          }),
-        )
-      })
-      outgoing.end(init.body)
-    })
-  return { fetch, met: () => peer! }
-}
+/** Believes no certificate, and keeps the key that it met: attestation says whether it is the machine's. */
+export const meeting = () => httpsFetch({ rejectUnauthorized: false })
