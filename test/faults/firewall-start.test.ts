@@ -1,7 +1,7 @@
 // The watch reads what tables there are, then listens: of a table made in between it says that it does not know it, and
 // cannot be believed. `nft` is stood in front of here by a script that widens that moment; the rest is the real one.
-// Mutants: the watch started before the fence is made, or once only (`Firewall.open`).
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+// Mutants: the watch started before the fence is made, or once only (`Firewall.open`); a home for `nft -i`.
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -57,6 +57,17 @@ test('a watch that met a stranger’s table is replaced by one that knows it', a
   const { heard } = await firewall.fenced([`list table inet ${FENCE}`], 1, FENCE)
   await firewall.close()
   expect([heard.touched, await starts()]).toEqual([0, 2])
+})
+
+test('nothing of it is left in its user’s home, where the next one would read it', async () => {
+  const { HOME } = process.env
+  process.env.HOME = directory
+  try {
+    await (await open()).close()
+  } finally {
+    process.env.HOME = HOME
+  }
+  expect(await readdir(directory)).toEqual([])
 })
 
 test('watches that never know everything are given up, with what the last one said', async () => {

@@ -2,11 +2,12 @@
 // A fence ties the two together: a change of no effect, made by the one and heard by the other, after which the watch
 // has heard everything that happened before it. What is asked while one round is under way shares the next, and its fence.
 import { SealedError } from '@sealed/protocol'
+import type { Listing } from './listing.ts'
 import { type Nft, openNft } from './nft.ts'
 import { fence, fenceTable, type Heard, MARKS, Watch, type WatchOptions } from './watch.ts'
 
 /** nft keeps every line that it was given and searches them all at each new one: at this many it is replaced. */
-const LINES_PER_PROCESS = 2_000
+const LINES_PER_PROCESS = 500
 const FIRST_FENCE_MS = 50
 /** A watch reads everything that others have in the firewall before it listens. */
 const LISTENING_MS = 20_000
@@ -14,13 +15,13 @@ const LISTENING_MS = 20_000
 const WATCHES = 3
 
 export interface Answered {
-  answers: string[]
+  listings: Listing[]
   /** What had been heard before the lines ran; of nothing where no table was named. */
   heard: Heard
 }
 interface Asked {
   readonly lines: readonly string[]
-  readonly blocks: number
+  readonly count: number
   readonly table: string | undefined
   readonly answer: PromiseWithResolvers<Answered>
 }
@@ -64,23 +65,23 @@ export class Firewall {
     }
   }
 
-  /** Sends lines, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
-  async request(lines: readonly string[], blocks: number): Promise<string[]> {
-    return (await this.#ask(lines, blocks, undefined)).answers
+  /** Sends lines, resolves with as many listings as are asked for; `seal.failed` otherwise. */
+  async request(lines: readonly string[], count: number): Promise<Listing[]> {
+    return (await this.#ask(lines, count, undefined)).listings
   }
 
   /** As `request`, with what was heard of `table` and of everything else before these lines ran. */
-  fenced(lines: readonly string[], blocks: number, table: string): Promise<Answered> {
-    return this.#ask(lines, blocks, table)
+  fenced(lines: readonly string[], count: number, table: string): Promise<Answered> {
+    return this.#ask(lines, count, table)
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#nft.close(), this.#watch.close()])
   }
 
-  #ask(lines: readonly string[], blocks: number, table: string | undefined): Promise<Answered> {
+  #ask(lines: readonly string[], count: number, table: string | undefined): Promise<Answered> {
     const answer = Promise.withResolvers<Answered>()
-    this.#asked.push({ lines, blocks, table, answer })
+    this.#asked.push({ lines, count, table, answer })
     void this.#work()
     return answer.promise
   }
@@ -102,15 +103,15 @@ export class Firewall {
     // Here alone: the first thing that the watch hears of a new process must be its fence, or it would be a stranger's.
     if (fenced && this.#lines > LINES_PER_PROCESS) await this.#replace()
     const lines = round.flatMap((asked) => asked.lines)
-    const blocks = round.reduce((sum, asked) => sum + asked.blocks, 0)
+    const count = round.reduce((sum, asked) => sum + asked.count, 0)
     this.#lines += lines.length + 1
     const mark = this.#nextMark()
     const passed = fenced ? this.#watch.passed(mark) : undefined
     const sent = fenced ? [fence(this.#options.prefix, mark), ...lines] : lines
-    const [heard, answers] = await Promise.all([passed, this.#nft.request(sent, blocks)])
+    const [heard, listings] = await Promise.all([passed, this.#nft.request(sent, count)])
     for (const asked of round)
       asked.answer.resolve({
-        answers: answers.splice(0, asked.blocks),
+        listings: listings.splice(0, asked.count),
         heard: { others: heard?.others ?? 0, touched: heard?.touched.get(asked.table ?? '') ?? 0 },
       })
   }

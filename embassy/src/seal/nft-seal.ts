@@ -5,7 +5,7 @@ import { linkAddresses, REPLICAS } from './addresses.ts'
 import { Firewall, notStarted } from './firewall.ts'
 import { allowForwarding, withdrawForwarding } from './forwarding.ts'
 import type { LinkSpec, ProbeReport, ReplicaLink, Seal, SealReading } from './link.ts'
-import { canonical, isOpen, packetsOf, refusals } from './listing.ts'
+import { canonical, isOpen, type Listing, lasting, packetsOf, refusals } from './listing.ts'
 import { chooseProbes, judge, type ProbeOptions, runProbes, type Witness } from './probe.ts'
 import { FAMILIES, type Ruleset, ruleset, tableName } from './ruleset.ts'
 import { createTools, type Tools } from './tools.ts'
@@ -39,6 +39,8 @@ export const createSeal = (options: SealOptions): Seal => new NftSeal(options)
 interface Attached {
   readonly link: ReplicaLink
   readonly rules: Ruleset
+  /** How nft lists the rules since their text was found to be the one that was loaded. */
+  loaded: string
   /** What had been heard of the firewall when all rules were last read back. */
   heard: Heard
   /** As last read back, or as a release has made it since. */
@@ -78,7 +80,7 @@ class NftSeal implements Seal {
     await createPair(this.#tools, pid, link)
     try {
       await this.#tools.here(['nft', '-f', '-'], rules.text)
-      this.#links.set(link.device, { link, rules, heard: UNHEARD, sealed: false })
+      this.#links.set(link.device, { link, rules, loaded: '', heard: UNHEARD, sealed: false })
       // Before the link is up: what is not provably sealed carries no frame.
       await this.#verifyLoaded(link)
       await allowForwarding(this.#tools, id, link.egress)
@@ -112,21 +114,19 @@ class NftSeal implements Seal {
     // What has no destinations has nothing to open: the set then decides about no packet, and is not read.
     const opens = link.egress.length > 0
     const change = opens ? [`flush set inet ${table} open`] : []
-    const lists = (opens ? ['open', 'refused'] : ['refused']).map(
-      (set) => `list set inet ${table} ${set}`,
-    )
-    const answers = await this.#running.request([...change, ...lists], lists.length)
-    const listing = answers.join('')
-    attached.sealed = !isOpen(listing)
+    const sets = opens ? ['refused', 'open'] : ['refused']
+    const lists = sets.map((set) => `list set inet ${table} ${set}`)
+    const [refused, open] = await this.#running.request([...change, ...lists], lists.length)
+    attached.sealed = open === undefined || !isOpen(open)
     if (!attached.sealed)
       throw new SealedError('seal.failed', `${link.device} is still open after it was sealed`)
-    return reading(attached, listing)
+    return reading(attached, refused!)
   }
 
   async check(link: ReplicaLink): Promise<SealReading> {
     const attached = this.#attached(link)
     const { table } = attached.rules
-    const { answers, heard } = await this.#running.fenced(
+    const { listings, heard } = await this.#running.fenced(
       [`list set inet ${table} refused`],
       1,
       table,
@@ -134,13 +134,12 @@ class NftSeal implements Seal {
     if (heard.touched !== attached.heard.touched) throw changed(link)
     // Somebody changed something else: what it did to us, if anything, only the whole list tells.
     if (heard.others !== attached.heard.others) return this.verify(link)
-    return reading(attached, answers.join(''))
+    return reading(attached, listings[0]!)
   }
 
   async verify(link: ReplicaLink): Promise<SealReading> {
     const attached = this.#attached(link)
-    const listing = await this.#list(attached)
-    return reading(attached, listing)
+    return reading(attached, await this.#list(attached))
   }
 
   async release(link: ReplicaLink): Promise<void> {
@@ -150,8 +149,8 @@ class NftSeal implements Seal {
     const { table } = attached.rules
     const change = `add element inet ${table} open { "${link.device}" }`
     attached.sealed = false
-    const [listing = ''] = await this.#running.request([change, `list set inet ${table} open`], 1)
-    if (!isOpen(listing))
+    const [open] = await this.#running.request([change, `list set inet ${table} open`], 1)
+    if (!isOpen(open!))
       throw new SealedError('seal.failed', `${link.device} is not open after it was released`)
   }
 
@@ -177,12 +176,7 @@ class NftSeal implements Seal {
       const { link, rules } = attached
       // Nothing of what the last watch had heard is of use to the new one: all rules are read at the next check.
       attached.heard = UNHEARD
-      // By processes of their own: a table that is gone would end the new one as well.
-      const listings = FAMILIES.map((family) =>
-        this.#tools.here(['nft', 'list', 'table', family, rules.table]).catch(() => ''),
-      )
-      const listing = (await Promise.all(listings)).join('')
-      if (canonical(listing) !== canonical(rules.text)) breached.push(link)
+      if (!(await this.#isAsLoaded(rules))) breached.push(link)
     }
     return breached
   }
@@ -223,29 +217,46 @@ class NftSeal implements Seal {
     return this.#firewall
   }
 
-  /** Both tables whole, found to be what was loaded. */
-  async #list(attached: Attached): Promise<string> {
-    const { table, text } = attached.rules
-    const tables = FAMILIES.map((family) => `list table ${family} ${table}`)
-    const { answers, heard } = await this.#running.fenced(tables, tables.length, table)
-    const listing = answers.join('')
-    if (canonical(listing) !== canonical(text)) throw changed(attached.link)
-    attached.heard = heard
-    attached.sealed = !isOpen(listing)
-    return listing
+  /** Both tables whole, in the order of `FAMILIES`, and what had been heard before they were listed. */
+  async #tables({ table }: Ruleset): Promise<{ listings: Listing[]; heard: Heard }> {
+    const lines = FAMILIES.map((family) => `list table ${family} ${table}`)
+    return this.#running.fenced(lines, lines.length, table)
   }
 
+  /** The table that decides, after both were found to be what was loaded. */
+  async #list(attached: Attached): Promise<Listing> {
+    const { listings, heard } = await this.#tables(attached.rules)
+    if (lasting(listings) !== attached.loaded) throw changed(attached.link)
+    attached.heard = heard
+    const inet = listings.at(-1)!
+    attached.sealed = !isOpen(inet)
+    return inet
+  }
+
+  /** Whether the rules read, word for word, as the text that was loaded. */
+  async #isAsLoaded({ table, text }: Ruleset): Promise<boolean> {
+    // By processes of their own: a table that is gone would end the one that lives on.
+    const texts = FAMILIES.map((family) =>
+      this.#tools.here(['nft', 'list', 'table', family, table]).catch(() => ''),
+    )
+    return canonical((await Promise.all(texts)).join('')) === canonical(text)
+  }
+
+  /** Compares the text once; from then on what nft lists in JSON, which is faster read, is compared with itself. */
   async #verifyLoaded(link: ReplicaLink): Promise<void> {
-    try {
-      await this.#list(this.#attached(link))
-    } catch (error) {
-      if (!(error instanceof SealedError && error.code === 'seal.breached')) throw error
+    const attached = this.#attached(link)
+    const before = await this.#tables(attached.rules)
+    if (!(await this.#isAsLoaded(attached.rules))) {
       const version = (await this.#tools.here(['nft', '--version'])).trim()
       throw new SealedError(
         'seal.failed',
         `${version} lists rules in a form that is not known here; use a version between 1.0.6 and 1.1`,
       )
     }
+    attached.loaded = lasting(before.listings)
+    await this.#list(attached)
+    // So both readings were of the same rules.
+    if (attached.heard.touched !== before.heard.touched) throw changed(link)
   }
 
   async #witness(link: ReplicaLink): Promise<Witness> {
@@ -259,7 +270,7 @@ class NftSeal implements Seal {
 /** Before anything was heard: no count of changes equals it, so that the rules are read in whole first. */
 const UNHEARD: Heard = { others: -1, touched: 0 }
 
-function reading({ rules, sealed }: Attached, listing: string): SealReading {
+function reading({ rules, sealed }: Attached, listing: Listing): SealReading {
   const { dropped, rejected } = refusals(listing)
   return {
     ruleset_digest: rules.digest,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Nft, openNft } from './nft.ts'
 
-const BLOCK = 'table inet t {\\n\\tset s {\\n\\t}\\n}\\n'
+const LISTING = '{"nftables":[]}\\n'
 const failed = expect.objectContaining({ code: 'seal.failed' })
 
 let directory: string
@@ -30,22 +30,20 @@ async function open(script: string, timeoutMs = 20_000): Promise<void> {
 }
 
 describe('a request', () => {
-  test('is answered by as many blocks as it asks for, each whole', async () => {
-    await open(`printf '${BLOCK}'`)
-    const [one, other] = await nft.request(['list', 'list'], 2)
-    expect(one).toBe('table inet t {\n\tset s {\n\t}\n}\n')
-    expect(other).toBe(one)
+  test('is answered by as many listings as it asks for', async () => {
+    await open(`printf '${LISTING}'`)
+    expect(await nft.request(['list', 'list'], 2)).toEqual([{ nftables: [] }, { nftables: [] }])
   })
 
   test('is answered in its turn', async () => {
-    await open(`printf 'table inet %s {\\n}\\n' "$line"`)
+    await open(`printf '{"nftables":["%s"]}\\n' "$line"`)
     const answers = await Promise.all(['a', 'b', 'c'].map((name) => nft.request([name], 1)))
-    expect(answers.flat()).toEqual(['a', 'b', 'c'].map((name) => `table inet ${name} {\n}\n`))
+    expect(answers.flat()).toEqual(['a', 'b', 'c'].map((name) => ({ nftables: [name] })))
   })
 
   test('is answered from pieces', async () => {
-    await open(`printf 'table inet t {\\n\\tset s {\\n'; printf '\\t}\\n'; printf '}\\n'`)
-    expect(await nft.request(['list'], 1)).toEqual(['table inet t {\n\tset s {\n\t}\n}\n'])
+    await open(`printf '{"nftables"'; printf ':[]'; printf '}\\n'`)
+    expect(await nft.request(['list'], 1)).toEqual([{ nftables: [] }])
   })
 })
 
@@ -53,8 +51,9 @@ describe('everything fails, now and later,', () => {
   test.each([
     ['when nft complains', `echo 'Error: no such table' >&2`],
     ['when nft ends', 'exit 0'],
-    ['when nft says more than it was asked', `printf '${BLOCK}${BLOCK}'`],
-    ['when nft says something after its answer', `printf '${BLOCK}more'`],
+    ['when nft says more than it was asked', `printf '${LISTING}${LISTING}'`],
+    ['when nft says something after its answer', `printf '${LISTING}more'`],
+    ['when nft says what is not JSON', `printf 'table inet t {\\n'`],
   ])('%s', async (_, script) => {
     await open(script)
     await expect(nft.request(['list'], 1)).rejects.toEqual(failed)
@@ -73,7 +72,7 @@ describe('everything fails, now and later,', () => {
   })
 
   test('when it is closed', async () => {
-    await open(`printf '${BLOCK}'`)
+    await open(`printf '${LISTING}'`)
     await nft.close()
     await expect(nft.request(['list'], 1)).rejects.toEqual(failed)
   })

@@ -1,21 +1,23 @@
-// The one `nft -i` that lives as long as the embassy: commands go in as lines, listings come out as blocks.
+// The one `nft -i` that lives as long as the embassy: commands go in as lines, each listing comes out as a line of JSON.
+// (In text nft writes a listing in some forty pieces, and each would wake this process.)
 // It believes nothing that was not read back: whoever changes something lists it in the same request.
 // After any failure it is dead for good, and every later request fails; the owner opens a new one.
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
 import { SealedError } from '@sealed/protocol'
+import type { Listing } from './listing.ts'
 import { startNft } from './tools.ts'
 
 export interface Nft {
-  /** Sends `lines`, resolves with as many listed blocks as are asked for; `seal.failed` otherwise. */
-  request(lines: readonly string[], blocks: number): Promise<string[]>
+  /** Sends `lines`, resolves with as many listings as are asked for, at least one; `seal.failed` otherwise. */
+  request(lines: readonly string[], listings: number): Promise<Listing[]>
   close(): Promise<void>
 }
 
 interface Pending {
-  readonly blocks: number
+  readonly listings: number
   readonly lines: readonly string[]
-  readonly answer: PromiseWithResolvers<string[]>
+  readonly answer: PromiseWithResolvers<Listing[]>
 }
 
 export interface NftOptions {
@@ -25,7 +27,7 @@ export interface NftOptions {
 }
 
 export function openNft({ namespace, timeoutMs }: NftOptions): Nft {
-  const child = startNft(namespace, '-i')
+  const child = startNft(namespace, '-i', '-j')
   try {
     // A workload may keep every core busy; with them busy this halves the time that a seal takes.
     if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_HIGHEST)
@@ -63,9 +65,9 @@ class Pipe implements Nft {
     })
   }
 
-  request(lines: readonly string[], blocks: number): Promise<string[]> {
+  request(lines: readonly string[], listings: number): Promise<Listing[]> {
     if (this.#failure) return Promise.reject(this.#failure)
-    const pending = { lines, blocks, answer: Promise.withResolvers<string[]>() }
+    const pending = { lines, listings, answer: Promise.withResolvers<Listing[]>() }
     this.#queue.push(pending)
     if (this.#queue.length === 1) this.#send(pending)
     return pending.answer.promise
@@ -87,23 +89,29 @@ class Pipe implements Nft {
 
   #read(chunk: string): void {
     this.#text += chunk
-    // A listed table ends with the only brace that opens a line.
-    const blocks = this.#text.split(/(?<=^\}\n)/m)
-    const whole = blocks.filter((block) => block.endsWith('\n}\n')).length
+    const lines = this.#text.split('\n')
     const pending = this.#queue[0]
-    if (!pending || whole > pending.blocks) this.#fail('said what nobody had asked for')
-    else if (whole === pending.blocks) this.#answer(pending, blocks)
+    if (!pending || lines.length - 1 > pending.listings)
+      this.#fail('said what nobody had asked for')
+    else if (lines.length - 1 === pending.listings) this.#answer(pending, lines)
   }
 
-  #answer(pending: Pending, blocks: string[]): void {
-    if (blocks.length > pending.blocks) {
+  #answer(pending: Pending, lines: string[]): void {
+    if (lines.pop() !== '') {
       this.#fail('said more than it was asked')
+      return
+    }
+    let listings: Listing[]
+    try {
+      listings = lines.map((line) => JSON.parse(line) as Listing)
+    } catch {
+      this.#fail('said what is not JSON')
       return
     }
     clearTimeout(this.#timer)
     this.#text = ''
     this.#queue.shift()
-    pending.answer.resolve(blocks)
+    pending.answer.resolve(listings)
     const next = this.#queue[0]
     if (next) this.#send(next)
   }

@@ -68,11 +68,13 @@ function run(command: Command, input = ''): Promise<string> {
   return promise
 }
 
-/** glibc gives large blocks back to the kernel at once and fetches them again: nft, which fills one for each table that
- * there is at each change, then spends ten times as long in page faults as on its work. */
-const KEEP_MEMORY = {
+const LIVING_ON = {
+  // glibc gives large blocks back to the kernel at once and fetches them again: nft, which fills one for each table that
+  // there is at each change, then spends ten times as long in page faults as on its work.
   MALLOC_MMAP_THRESHOLD_: '1000000000',
   MALLOC_TRIM_THRESHOLD_: '1000000000',
+  // `nft -i` leaves every line that it was given in its user's home, and begins by reading all that was ever left there.
+  HOME: '/nonexistent',
 }
 
 /** Starts an `nft` that lives on, and writes each answer as soon as it has it. */
@@ -82,5 +84,5 @@ export function startNft(
 ): ChildProcessWithoutNullStreams {
   // Without stdbuf nft keeps its answers in a block buffer and none arrives.
   const [command, ...rest] = inNamespace(namespace, ['stdbuf', '-oL', 'nft', ...args])
-  return spawn(command, rest, { stdio: 'pipe', env: { ...process.env, ...KEEP_MEMORY } })
+  return spawn(command, rest, { stdio: 'pipe', env: { ...process.env, ...LIVING_ON } })
 }

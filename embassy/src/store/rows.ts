@@ -18,6 +18,8 @@ export function connect(path: string): Connection {
     db.pragma('journal_mode = WAL')
     db.pragma('synchronous = FULL')
     db.pragma('wal_autocheckpoint = 1000')
+    // What undoes one failed operation of a batch needs no file, and none but the database may hold what is in it.
+    db.pragma('temp_store = MEMORY')
     if (isEmpty(db))
       db.transaction(() => {
         db.exec(SCHEMA)
