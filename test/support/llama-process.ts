@@ -87,7 +87,8 @@ export async function startLlama(options: LlamaOptions = {}): Promise<LlamaProce
       return parseHiddenStates(readFileSync(join(directory, name)))
     },
     async stop() {
-      child.kill('SIGTERM')
+      // A SIGTERM that comes while it starts is lost.
+      child.kill('SIGKILL')
       await ended
     },
   }
