@@ -7,6 +7,7 @@ import { type HiddenStates, parseHiddenStates } from '../../embassy/src/activati
 import { compileLibrary, LOADER, provideLlama, SERVER } from './llama-cpp.ts'
 
 export interface LlamaProcess {
+  url: string
   /** Posts to an endpoint; the answer's status and JSON. */
   post(path: string, body: object): Promise<{ status: number; json: LlamaAnswer }>
   names(): string[]
@@ -28,6 +29,8 @@ export interface LlamaAnswer {
 
 export interface LlamaOptions {
   args?: readonly string[]
+  /** Without the tap. */
+  bare?: boolean
   env?: Record<string, string>
   /** Source of a C library that stands before the tap, between server and tap, or behind it. */
   before?: string
@@ -38,7 +41,7 @@ export interface LlamaOptions {
 
 /** Throws with the server's own words when it does not start. */
 export async function startLlama(options: LlamaOptions = {}): Promise<LlamaProcess> {
-  const { args = [], before, behind, bytes, env } = options
+  const { args = [], bare, before, behind, bytes, env } = options
   const root = provideLlama()
   const directory = mkdtempSync(join(root, 'tmp', 'tap-'))
   if (bytes !== undefined)
@@ -50,7 +53,8 @@ export async function startLlama(options: LlamaOptions = {}): Promise<LlamaProce
     return [`/tmp/${name}.so`]
   }
   const libraries = [...compiled('before', before), '/tap.so', ...compiled('behind', behind)]
-  const server = [`/${LOADER}`, '--preload', libraries.join(':'), `/${SERVER}`]
+  const preload = bare ? [] : ['--preload', libraries.join(':')]
+  const server = [`/${LOADER}`, ...preload, `/${SERVER}`]
   const flags = ['--model', '/model.gguf', '--host', '127.0.0.1', '--port', '0', '--offline']
   const all = [...server, ...flags, '--parallel', '1', '--threads', '1', ...args]
   const child = spawn('chroot', [root, ...all], {
@@ -73,6 +77,7 @@ export async function startLlama(options: LlamaOptions = {}): Promise<LlamaProce
   })
   const names = () => readdirSync(directory)
   return {
+    url,
     names,
     async post(path, body) {
       const response = await fetch(url + path, { method: 'POST', body: JSON.stringify(body) })
