@@ -37,23 +37,35 @@ const BACKENDS = `${LIBRARIES}/ggml/backends0`
 export const LOADER = 'usr/lib64/ld-linux-x86-64.so.2'
 export const SERVER = 'usr/bin/llama-server'
 
+interface Fetched {
+  wanted: string
+  files: string[]
+}
+
 /** A directory that can be a root: the unpacked packages, `model.gguf` and `tap.so`. */
 export function provideLlama(): string {
-  const wanted = JSON.stringify([SUITE, ...PACKAGES])
   const noted = join(KEPT, 'fetched.json')
-  if (!existsSync(noted) || readFileSync(noted, 'utf8') !== wanted) {
-    fetchPackages()
-    writeFileSync(noted, wanted)
+  const wanted = [SUITE, ...PACKAGES].join(' ')
+  let fetched = existsSync(noted) ? (JSON.parse(readFileSync(noted, 'utf8')) as Fetched) : undefined
+  if (fetched?.wanted !== wanted) {
+    fetched = { wanted, files: fetchPackages() }
+    writeFileSync(noted, JSON.stringify(fetched))
   }
   writeFileSync(
     join(ROOT, 'model.gguf'),
     gguf(loadModelFiles(join(REPOSITORY, 'workloads', 'model'))),
   )
-  compileLibrary(join(ADAPTER, 'tap.c'), join(ROOT, 'tap.so'))
+  try {
+    compileLibrary(join(ADAPTER, 'tap.c'), join(ROOT, 'tap.so'))
+  } catch (cause) {
+    const version = fetched.files.find((name) => name.startsWith('libllama-dev_'))
+    throw new Error(`tap.c does not fit ${version}: what tcc says of it is above`, { cause })
+  }
   return ROOT
 }
 
-function fetchPackages(): void {
+/** Names of the packages' files, which hold their versions. */
+function fetchPackages(): string[] {
   rmSync(KEPT, { recursive: true, force: true })
   const part = join(KEPT, 'part')
   mkdirSync(join(part, 'root', 'tmp'), { recursive: true })
@@ -61,16 +73,17 @@ function fetchPackages(): void {
     const apt = privateApt(part, [[`${ARCHIVE}/debian`, SUITE]])
     apt('apt-get', 'update', '-q', '--error-on=any')
     apt('apt-get', 'download', '-q', ...PACKAGES)
-    for (const file of readdirSync(part).filter((name) => name.endsWith('.deb')))
-      apt('dpkg-deb', '-x', file, 'root')
+    const files = readdirSync(part).filter((name) => name.endsWith('.deb'))
+    for (const file of files) apt('dpkg-deb', '-x', file, 'root')
+    renameSync(join(part, 'root'), ROOT)
+    rmSync(part, { recursive: true })
+    return files
   } catch (cause) {
     throw new Error(
       `llama-server comes from Debian's archive (${SUITE}) and could not be had: apt says why above. It is asked for once, then kept in ${KEPT}; see that ${ARCHIVE} can be reached and run this again.`,
       { cause },
     )
   }
-  renameSync(join(part, 'root'), ROOT)
-  rmSync(part, { recursive: true })
 }
 
 /** Compiles a library against the packages' own headers: this machine may have none. */
