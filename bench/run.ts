@@ -9,6 +9,7 @@ import { benchAgainstNginx } from './against-nginx.ts'
 import { benchDemoModel } from './demo-model.ts'
 import { benchDropIn } from './drop-in.ts'
 import { benchLedger } from './ledger.ts'
+import { benchLlamaServer } from './llama-server.ts'
 import { benchProtocol } from './protocol.ts'
 import { benchRequest } from './request.ts'
 import { benchSeal, benchTpm } from './tpm-and-firewall.ts'
@@ -38,6 +39,7 @@ if (has('nginx')) {
   await benchDropIn()
   await benchDemoModel()
 }
+if (has('tcc')) await benchLlamaServer()
 await benchTpm()
 await benchLedger()
 await benchSeal(join(REPOSITORY, '.sealed', 'images'))

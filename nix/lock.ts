@@ -1,6 +1,7 @@
 // The form of lock.json, and where its files can be had.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ARCHIVE } from './apt.ts'
 
 export interface LockedPackage {
   archive: 'debian' | 'debian-security'
@@ -26,7 +27,7 @@ export const readLock = (): Lock =>
 
 /** The mirror first: the snapshot is slow, and for what the mirror has dropped. */
 export const addressesOf = ({ archive, path }: LockedPackage, { snapshot }: Lock): string[] => [
-  `http://deb.debian.org/${archive}/${path}`,
+  `${ARCHIVE}/${archive}/${path}`,
   `http://snapshot.debian.org/archive/${archive}/${snapshot}/${path}`,
 ]
 

@@ -1,18 +1,18 @@
 // `nix/update-lock`: asks Debian's package index, in a configuration of its own, which version of each package in
 // packages.json is current, follows nothing by itself, and writes lock.json: version, SHA-256 and pool path of each, and
 // the snapshot that keeps them when the mirror no longer does. Signatures are checked by apt.
-import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type Apt, ARCHIVE, privateApt } from './apt.ts'
 import type { Lock, LockedPackage } from './lock.ts'
 
 const SUITE = 'trixie'
 const MIRRORS = [
-  ['http://deb.debian.org/debian', SUITE],
-  ['http://deb.debian.org/debian', `${SUITE}-updates`],
-  ['http://deb.debian.org/debian-security', `${SUITE}-security`],
+  [`${ARCHIVE}/debian`, SUITE],
+  [`${ARCHIVE}/debian`, `${SUITE}-updates`],
+  [`${ARCHIVE}/debian-security`, `${SUITE}-security`],
 ] as const
 const KERNEL = 'linux-image-cloud-amd64'
 const BUSYBOX = 'busybox-static'
@@ -32,7 +32,7 @@ try {
 }
 
 function makeLock(directory: string): Lock {
-  const apt = privateApt(directory)
+  const apt = privateApt(directory, MIRRORS)
   apt('apt-get', 'update', '-q')
   const kernel = /Depends: (linux-image-[0-9]\S+)/.exec(apt('apt-cache', 'depends', KERNEL))?.[1]
   if (!kernel) throw new Error(`${KERNEL} depends on no kernel`)
@@ -46,35 +46,6 @@ function makeLock(directory: string): Lock {
     .split('\n')
     .map((line) => lockOne(line, uses))
   return { builder: lockBuilder(apt, directory), packages, snapshot: snapshotOf(directory) }
-}
-
-type Apt = (command: string, ...args: string[]) => string
-
-function privateApt(directory: string): Apt {
-  for (const path of ['state/lists/partial', 'cache/archives/partial'])
-    mkdirSync(join(directory, path), { recursive: true })
-  writeFileSync(join(directory, 'status'), '')
-  const sources = MIRRORS.map(
-    ([uri, suite]) =>
-      `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${uri} ${suite} main\n`,
-  )
-  writeFileSync(join(directory, 'sources.list'), sources.join(''))
-  const config = join(directory, 'apt.conf')
-  writeFileSync(
-    config,
-    [
-      `Dir::State "${directory}/state";`,
-      `Dir::State::status "${directory}/status";`,
-      `Dir::Cache "${directory}/cache";`,
-      `Dir::Etc::sourcelist "${directory}/sources.list";`,
-      'Dir::Etc::sourceparts "-";',
-      'APT::Architecture "amd64";',
-      'APT::Sandbox::User "root";',
-    ].join('\n'),
-  )
-  const env = { ...process.env, APT_CONFIG: config, LC_ALL: 'C' }
-  return (command, ...args) =>
-    execFileSync(command, args, { cwd: directory, env, encoding: 'utf8' })
 }
 
 /** `'ADDRESS' NAME_VERSION_ARCH.deb SIZE SHA256:DIGEST` */

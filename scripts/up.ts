@@ -100,7 +100,7 @@ const ground: Ground = async (paths, options, say, undo) => {
   undo.push(() => tpm.stop())
   if (options.launch) await options.launch(paths, { pause, tpm })
   else {
-    const workload = await buildImage(options.workload, paths.images)
+    const workload = options.own?.image ?? (await buildImage(options.workload, paths.images))
     await writeFiles(paths, options, workload, { pause, tpm })
   }
   return tpm

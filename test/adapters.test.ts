@@ -31,3 +31,12 @@ test('vLLM’s flags are JSON, and what it writes is what is read', () => {
   })
   expect([activations, seal_policy]).toEqual(['safetensors', 'epoch'])
 })
+
+test('llama.cpp has the tap in it, and one sequence at a time', () => {
+  const { activations, command, env, prefix_cache, seal_policy } = parseWorkload(
+    readFileSync(join(FOLDER, 'llama.cpp', 'workload.json')),
+  )
+  expect(command!.join(' ')).toContain('--parallel 1 --no-cache-prompt --cache-ram 0')
+  expect(env).toContainEqual({ name: 'LD_PRELOAD', value: '/tap.so' })
+  expect([activations, prefix_cache, seal_policy]).toEqual(['safetensors', 'off', 'request'])
+})

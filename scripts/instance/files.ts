@@ -37,8 +37,17 @@ export interface AcmeTls {
   terms_agreed: true
 }
 
+/** A workload that is none of this repository's. */
+export interface OwnWorkload {
+  image: Image
+  /** Its file as an operator writes it, but for the image's digest. */
+  file: Readonly<Record<string, unknown>>
+}
+
 export interface InstanceOptions {
   workload: 'reference' | 'noop' | 'hostile'
+  /** Runs in place of that one. */
+  own?: OwnWorkload
   replicas?: number
   port?: number
   adminPort?: number
@@ -97,7 +106,7 @@ export async function writeFiles(
 ): Promise<void> {
   const shared = options.permanent ? 'permanent' : 'epoch'
   const sealPolicy = options.epoch ? shared : 'request'
-  const workload = json({
+  const builtIn = {
     activations: 'safetensors',
     egress: options.egress ?? [],
     endpoints: ['/v1/chat/completions', '/v1/completions'],
@@ -115,7 +124,8 @@ export async function writeFiles(
     ...(options.runtime && { runtime: options.runtime }),
     seal_policy: sealPolicy,
     version: 1,
-  })
+  }
+  const workload = json(options.own ? { ...options.own.file, image: workloadImage.id } : builtIn)
   const authorities = options.authorities ?? []
   const deployment = json({
     ...(options.apiKeys && { api_keys: paths.keys }),

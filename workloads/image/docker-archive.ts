@@ -11,6 +11,8 @@ export interface ImageSpec {
   /** Name and tag that the engine shows. */
   name: string
   entries: readonly Entry[]
+  /** What the command's words are given to; without it the first of them is the program. */
+  entrypoint?: readonly string[]
   command: readonly string[]
   env: Readonly<Record<string, string>>
   user: string
@@ -33,6 +35,7 @@ function configOf(spec: ImageSpec, diffId: string): Uint8Array {
     JSON.stringify({
       architecture: 'amd64',
       config: {
+        ...(spec.entrypoint && { Entrypoint: spec.entrypoint }),
         Cmd: spec.command,
         Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
         User: spec.user,

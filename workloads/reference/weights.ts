@@ -4,6 +4,12 @@ export type Weights = (name: string) => Float32Array
 
 /** Opens a whole file; the returned function gives a tensor by name and throws where there is none. */
 export function loadWeights(file: Buffer): Weights {
+  const halves = loadHalves(file)
+  return (name) => widen(halves(name))
+}
+
+/** The same, with the tensors' bytes as they lie in the file: numbers in half precision, row by row. */
+export function loadHalves(file: Buffer): (name: string) => Buffer {
   const start = 8 + Number(file.readBigUInt64LE(0))
   const header = JSON.parse(file.toString('utf8', 8, start)) as Record<
     string,
@@ -13,7 +19,7 @@ export function loadWeights(file: Buffer): Weights {
     const entry = header[name]
     if (entry?.dtype !== 'F16') throw new Error(`the weights hold no F16 tensor ${name}`)
     const [from, to] = entry.data_offsets
-    return widen(file.subarray(start + from, start + to))
+    return file.subarray(start + from, start + to)
   }
 }
 

@@ -4,7 +4,7 @@ import { listen } from '../server/listen.ts'
 import { relayDoors } from './app.ts'
 import { EmbassyClient } from './embassy-client.ts'
 import { loadHttpClient } from './load-http-client.ts'
-import { canReach, type ReachQuestion } from './reach.ts'
+import { type ReachQuestion, reachOf } from './reach.ts'
 import { WorkloadClient } from './workload-client.ts'
 
 const { SEALED_EMBASSY_SOCKET, SEALED_INGRESS_SOCKET, SEALED_GATEWAY_GID, SEALED_RELAY_UID } =
@@ -29,8 +29,6 @@ if (process.getuid!() === 0) {
 }
 process.on('disconnect', () => process.exit(1))
 process.on('message', (question: ReachQuestion) => {
-  void canReach(question).then((reached) =>
-    process.send?.({ question: question.question, reached }),
-  )
+  void reachOf(question).then((reached) => process.send?.({ question: question.question, reached }))
 })
 process.send?.('ready')

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { SealedError } from '@sealed/protocol'
 import { programUrl } from '../programs.ts'
 import type { ReplicaLink } from '../seal/index.ts'
-import type { ReachAnswer } from './reach.ts'
+import type { ReachAnswer, Reached } from './reach.ts'
 
 export interface RelayOptions {
   embassySocket: string
@@ -21,7 +21,7 @@ const LAST_BACK_OFF_MS = 10_000
 
 export class RelaySupervisor {
   readonly #options: RelayOptions
-  readonly #questions = new Map<number, (reached: boolean) => void>()
+  readonly #questions = new Map<number, (reached: Reached) => void>()
   #child: ChildProcess | undefined
   #stopping = false
   #question = 0
@@ -61,10 +61,13 @@ export class RelaySupervisor {
     this.#backOffMs = 100
   }
 
-  /** Resolves when the workload behind `link` accepts connections. */
+  /** Resolves when the workload behind `link` can serve. While it says that it is loading it has the time that it takes. */
   async reach(link: ReplicaLink): Promise<void> {
-    const end = performance.now() + READY_DEADLINE_MS
-    while (!(await this.#ask(link))) {
+    let end = performance.now() + READY_DEADLINE_MS
+    for (;;) {
+      const reached = await this.#ask(link)
+      if (reached === 'ready') return
+      if (reached === 'loading') end = performance.now() + READY_DEADLINE_MS
       if (performance.now() > end)
         throw new Error(`the workload accepts no connection on port ${link.workloadPort}`)
       await delay(25)
@@ -80,14 +83,14 @@ export class RelaySupervisor {
     await ended
   }
 
-  #ask(link: ReplicaLink): Promise<boolean> {
+  #ask(link: ReplicaLink): Promise<Reached> {
     const question = ++this.#question
     const [first, last] = link.relayPorts
     // The far half of the range, so that these short connections never hold a port that a session wants.
     const localPort = last - (question % Math.floor((last - first) / 2))
     return new Promise((resolve) => {
-      const timer = setTimeout(() => settle(false), 2_000)
-      const settle = (reached: boolean) => {
+      const timer = setTimeout(() => settle('no'), 2_000)
+      const settle = (reached: Reached) => {
         clearTimeout(timer)
         this.#questions.delete(question)
         resolve(reached)
@@ -99,7 +102,7 @@ export class RelaySupervisor {
         port: link.workloadPort,
         localPort,
       })
-      if (!sent && !this.#child?.connected) settle(false)
+      if (!sent && !this.#child?.connected) settle('no')
     })
   }
 

@@ -15,7 +15,7 @@ export interface PlaceDeps {
   mount: (name: string) => Promise<string>
   /** Listens for what a workload that takes part itself asks over its link. */
   hear?: (link: ReplicaLink) => Promise<Listening>
-  /** Resolves when the workload accepts connections, seen from the relay; rejects after its own deadline. */
+  /** Resolves when the workload can serve, seen from the relay; rejects after its own deadline. */
   ready: (link: ReplicaLink) => Promise<void>
 }
 
@@ -46,7 +46,7 @@ export const emptyPlace = (index: number): Place => ({
 })
 
 /**
- * Starts the next generation: sealed before its first instruction, accepting connections, and probed. `exited` settles
+ * Starts the next generation: sealed before its first instruction, able to serve, and probed. `exited` settles
  * when its workload ends. Throws when any of it fails, or when `stopped`; what was started then stands in the place.
  */
 export async function bear(
@@ -93,7 +93,7 @@ export async function bear(
   await Promise.race([
     ready(link),
     exited.then(() => {
-      throw new Error('the workload ended before it accepted a connection')
+      throw new Error('the workload ended before it could serve')
     }),
   ])
   const replica: Replica = {
