@@ -14,6 +14,7 @@ export * from './fernet.ts'
 export * from './grammar.ts'
 export * from './image/measure-disk.ts'
 export * from './image/reference-file.ts'
+export { BLOCK as VERITY_BLOCK, type HashTree, verityTree } from './image/verity.ts'
 export * from './instructions.ts'
 export * from './json.ts'
 export * from './key-set.ts'
@@ -59,4 +60,5 @@ export {
   verifyReceipt,
 } from './verify/verify-receipt.ts'
 export * from './verify/witness-checks.ts'
+export * from './weights.ts'
 export * from './witness.ts'
