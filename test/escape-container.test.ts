@@ -2,7 +2,7 @@
 // socket that a packet filter would not see, writes nowhere but in its own corners, and nobody keeps what it prints.
 import { execFileSync } from 'node:child_process'
 import { chownSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Docker from 'dockerode'
@@ -241,6 +241,20 @@ describe('what a workload’s file asks for', () => {
     )
     expect(result).toMatch(/^\S+ \/dev\/shm tmpfs \S*noexec\S*size=8192k/m)
     expect(result).toMatch(/^\S+ \/tmp tmpfs \S*noexec\S*size=4096k/m)
+  })
+
+  test('weights are read at their path, and nothing is written there', async () => {
+    const source = join(directory, 'volume')
+    await mkdir(source)
+    await writeFile(join(source, 'model.safetensors'), 'weights')
+    chownSync(source, 64102, 64102)
+    const { result } = await inside(
+      "open(F, '<', '/opt/models/model.safetensors'); print RESULT <F>;" +
+        " print RESULT open(G, '>', '/opt/models/new') ? ' written' : \" $!\";" +
+        " print RESULT unlink('/opt/models/model.safetensors') ? ' removed' : \" $!\"",
+      { weights: [{ source, target: '/opt/models' }] },
+    )
+    expect(result).toBe('weights Read-only file system Read-only file system')
   })
 
   test('a runtime that the engine does not have is an error that says so, and nothing starts', async () => {

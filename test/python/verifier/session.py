@@ -1,4 +1,5 @@
 """Grammar of sessions and epochs, as regular expressions over the kinds of their statements (SPEC.md, "Grammar")."""
+import hashlib
 import re
 
 from .encodings import ensure
@@ -67,6 +68,13 @@ def check_seal(began, released, kept):
             ensure(kept[count] >= began[count], f"{count} fell")
 
 
+def model_of(workload):
+    roots = workload.get("weights", [])
+    if not roots:
+        return workload["image"]
+    return hashlib.sha256(b"sealed/model/v1\0" + bytes.fromhex(workload["image"] + "".join(roots))).hexdigest()
+
+
 def check_configuration(statements, configuration, policy):
     """The session ran the workload that was measured, under a seal that is accepted. None accepts that there was none."""
     kinds = {each["type"] for each in statements}
@@ -79,6 +87,8 @@ def check_configuration(statements, configuration, policy):
     if not enforced:
         return
     ensure(enforced["image"] == measured[0]["image"], "another image")
+    model = model_of(measured[0])
+    ensure(all(each["model"] == model for each in statements if each["type"] == "activations.observed"), "another model")
     ensure(enforced["policy"] == measured[0]["seal_policy"], "another seal policy")
     ensure(enforced["policy"] in policy["seal_policies"], "a seal that nobody accepts")
     ensure(enforced["probes"]["reached"] == 0, "a probe got through")
