@@ -1,6 +1,6 @@
 // `sealed weights`: what is packed, and what is refused. That the kernel and its tools read it is in
-// test/weights-volume.test.ts. Mutants tried: a link followed; the order of a folder left as the disk gives it; a file's
-// owner, mode or time taken over; a file that is there overwritten; a tree that is another's accepted; exit 0 where nothing
+// test/weights-volume.test.ts. Mutants tried: a link followed; files laid out in the order in which the disk names them;
+// a file that is there overwritten; a tree that is another's accepted; exit 0 where nothing
 // was compared; the identifiers of the table not those of the hash.
 import {
   chmod,
@@ -164,6 +164,15 @@ describe('a layout', () => {
     expect(() => layOut(paths.map((path) => ({ path, bytes: 1 })))).toThrow(
       expect.objectContaining({ code: 'config.invalid' }),
     )
+  })
+
+  it('is the same in whichever order a disk names the files', () => {
+    const files = [['b'], ['a', 'z'], ['Z'], ['a', 'b', 'c']].map((path, i) => ({ path, bytes: i }))
+    const { head, files: inOrder } = layOut(files)
+    const reversed = layOut(files.toReversed())
+    expect(reversed.head).toEqual(head)
+    expect(reversed.files).toEqual(inOrder)
+    expect(inOrder.map(({ path }) => path.join('/'))).toEqual(['Z', 'a/b/c', 'a/z', 'b'])
   })
 
   it('ends where blocks can no longer be counted', () => {

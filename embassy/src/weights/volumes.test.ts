@@ -1,7 +1,7 @@
 // Weights volumes over a world of disks, mappings and mounts that can be told to lie; a kernel's own is the boot test's.
-// Mutants tried: a device taken by its size alone; the number of blocks left out of the salt; a mount taken for granted
+// Mutants tried: a device taken by its size alone; a salt of another number of blocks; a mount taken for granted
 // without its options, its type, its mapping's uuid, or under another one on top; the mapping left where the mount fails; a
-// mapping of a life of before kept; another instance's closed; forbidden taken for absent; nothing said of a disk that is
+// mapping of a life of before kept; names without the instance's id; forbidden taken for absent; nothing said of a disk that is
 // not there.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -70,7 +70,7 @@ let b: typeof a
 let directory: string
 beforeEach(async () => {
   world = new FakeWorld()
-  ;[a, b] = await Promise.all([volume(5, 1), volume(5, 2)])
+  ;[a, b] = await Promise.all([volume(5, 1), volume(6, 2)])
   world.disks.set('/dev/vda', new Uint8Array(1 << 20))
   world.disks.set('/dev/vdb1', b.bytes)
   world.disks.set('/dev/vdc1', a.bytes)
