@@ -8,7 +8,7 @@ from seeded import ed_key, some
 from verifier.edits import edited
 from verifier.encodings import base64url, canonical, sha256
 from verifier.merkle import leaf_hash
-from verifier.session import model_of
+from verifier.weights import model_of
 from world import NOW_MS, WORKLOAD, Boot, Session, hexes, merkle, note
 
 

@@ -10,7 +10,7 @@ from formats_wire import HEADER, NOW_MS, SPKI, authority, envelope, hexes
 from seeded import ec_key, ecdsa, ed_key, rsa_key, some
 from verifier.encodings import base64url, canonical, salted, sha256
 from verifier.merkle import leaf_hash, node_hash
-from verifier.session import model_of
+from verifier.weights import model_of
 from verifier.wire import derive
 
 AK_ATTRIBUTES = 0x00050072

@@ -142,6 +142,8 @@ describe('sealed weights verify', () => {
   })
 
   it('fails for what is no volume', async () => {
+    await flip(1024 + 56)
+    expect((await verify()).err).toContain('one must be named sealed-weights')
     await flip(512)
     expect((await verify()).err).toContain('no GUID partition table')
     await writeFile(cli.path('volume.img'), 'x')

@@ -1,8 +1,8 @@
 """Grammar of sessions and epochs, as regular expressions over the kinds of their statements (SPEC.md, "Grammar")."""
-import hashlib
 import re
 
 from .encodings import ensure
+from .weights import model_of
 
 LETTERS = {
     "request.received": "r", "seal.enforced": "e", "input_key.revealed": "k", "activations.observed": "o",
@@ -66,13 +66,6 @@ def check_seal(began, released, kept):
         ensure(kept["epoch"] == epoch, "another epoch")
         for count in ("sessions_overlapping", "tenants"):
             ensure(kept[count] >= began[count], f"{count} fell")
-
-
-def model_of(workload):
-    roots = workload.get("weights", [])
-    if not roots:
-        return workload["image"]
-    return hashlib.sha256(b"sealed/model/v1\0" + bytes.fromhex(workload["image"] + "".join(roots))).hexdigest()
 
 
 def check_configuration(statements, configuration, policy):

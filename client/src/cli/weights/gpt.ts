@@ -2,7 +2,7 @@
 // what it says: a volume is told by its root hash.
 import { crc32 } from 'node:zlib'
 
-export const SECTOR = 512
+const SECTOR = 512
 const MIB = 1024 * 1024
 const ENTRIES = 128
 const ENTRY_BYTES = 128
@@ -12,7 +12,7 @@ const HEADER_BYTES = 92
 export const VOLUME_START = MIB
 /** Of our own: no tool takes it for a file system that it should mount or format. */
 const TYPE = '5ea1ed00-0000-4000-8000-000000000009'
-const NAME = 'sealed-weights'
+export const NAME = 'sealed-weights'
 
 export interface Table {
   /** From the beginning of the disk. */

@@ -6,6 +6,8 @@ import {
   dataBlocks,
   equal,
   fromUtf8,
+  type Partition,
+  partitionsOf,
   SealedError,
   toHex,
   VERITY_BLOCK,
@@ -14,7 +16,7 @@ import {
 } from '@sealed/protocol'
 import { refuseExisting, sync } from '../new-file.ts'
 import { BLOCK, blocksOf, layOut, type SourceFile } from './erofs.ts'
-import { SECTOR, tableAround, VOLUME_START } from './gpt.ts'
+import { NAME, tableAround, VOLUME_START } from './gpt.ts'
 
 const CHUNK = 1024 * 1024
 const BLOCKS_IN_CHUNK = CHUNK / VERITY_BLOCK
@@ -78,7 +80,7 @@ export async function measureVolume(
 ): Promise<Omit<Packed, 'files'>> {
   const disk = await open(path)
   try {
-    const { offset, bytes } = await partition(disk)
+    const { offset, length: bytes } = await partition(disk)
     const blocks = dataBlocks(bytes)
     if (blocks === undefined) throw bad(`no volume has ${bytes} bytes`)
     const { levels, root } = await hash(disk, offset, blocks, progress)
@@ -99,15 +101,12 @@ export async function measureVolume(
   }
 }
 
-async function partition(disk: FileHandle): Promise<{ offset: number; bytes: number }> {
-  const header = await readAt(disk, SECTOR, 2 * SECTOR)
-  const fields = new DataView(header.buffer, header.byteOffset)
-  if (Buffer.from(header.subarray(0, 8)).toString('latin1') !== 'EFI PART')
-    throw bad('no GUID partition table')
-  const [first, last] = [SECTOR + 32, SECTOR + 40].map((at) =>
-    Number(fields.getBigUint64(at, true)),
-  )
-  return { offset: first! * SECTOR, bytes: (last! - first! + 1) * SECTOR }
+async function partition(disk: FileHandle): Promise<Partition> {
+  const found = await partitionsOf((offset, length) => readAt(disk, offset, length))
+  const [only, ...more] = found.filter(({ name }) => name === NAME)
+  if (!only || more.length > 0)
+    throw bad(`${found.length} partitions, of which one must be named ${NAME}`)
+  return only
 }
 
 async function hash(disk: FileHandle, offset: number, blocks: number, progress: Progress) {
