@@ -26,7 +26,7 @@ async function volume(blocks: number, fill: number): Promise<{ bytes: Uint8Array
 class FakeWorld implements World {
   state: 'open' | 'forbidden' | 'absent' = 'open'
   disks = new Map<string, Uint8Array>()
-  mapped: Mapping[] = []
+  mapped: (Mapping & { device: string })[] = []
   mounted: Mount[] = []
   ran: string[] = []
   /** A program that fails. */
@@ -46,7 +46,8 @@ class FakeWorld implements World {
     if (program === this.failing) throw new ToolFailure(command, 'no', 1)
     if (program === 'dmsetup' && verb === 'create') {
       if (this.mapped.some(({ name }) => name === rest[0])) throw new Error('name in use')
-      this.mapped.push({ name: rest[0]!, uuid: rest[rest.indexOf('--uuid') + 1]! })
+      const device = `/dev/dm-${this.mapped.length}`
+      this.mapped.push({ device, name: rest[0]!, uuid: rest[rest.indexOf('--uuid') + 1]! })
     }
     if (program === 'dmsetup' && verb === 'remove')
       this.mapped = this.mapped.filter(({ name }) => name !== rest.at(-1))
@@ -56,7 +57,7 @@ class FakeWorld implements World {
     }
     if (program === 'mount') {
       const [source, path] = rest.slice(-2)
-      const mapping = this.mapped.find(({ name }) => `/dev/mapper/${name}` === source)
+      const mapping = this.mapped.find(({ device }) => device === source)
       const options = rest[rest.indexOf('-o') + 1]!.split(',')
       this.mounted.push({ path: path!, type: rest[0]!, options, mapping })
     }
@@ -88,7 +89,7 @@ describe('a volume', () => {
     const salt = toHex(await weightsSalt(5))
     expect(world.ran).toEqual([
       `dmsetup create ${nameOf(a.hash)} --readonly --uuid SEALED-WEIGHTS-${a.hash} --table 0 40 verity 1 /dev/vdc1 /dev/vdc1 4096 4096 5 5 sha256 ${a.hash} ${salt}`,
-      `mount -t erofs -o ro,nodev,nosuid,noexec /dev/mapper/${nameOf(a.hash)} ${directory}/${a.hash}`,
+      `mount -t erofs -o ro,nodev,nosuid,noexec /dev/dm-0 ${directory}/${a.hash}`,
     ])
     expect(volumes(a.hash).pathOf(a.hash)).toBe(`${directory}/${a.hash}`)
   })
@@ -121,7 +122,7 @@ describe('a volume', () => {
     if (changed) world.disks.set('/dev/vdc1', changed)
     else world.disks.delete('/dev/vdc1')
     await expect(volumes(a.hash).look()).rejects.toThrow(
-      refused('launch.unavailable', new RegExp(`volume ${a.hash}: no disk .*attach the disk`)),
+      refused('launch.unavailable', new RegExp(`volume ${a.hash}: no disk .*attach the one`)),
     )
     await expect(volumes(a.hash).open()).rejects.toThrow(refused('launch.unavailable', /no disk/))
     expect(world.ran).toEqual([])
@@ -218,7 +219,7 @@ describe('what is there already', () => {
     ['at another place', (mount) => [{ ...mount, path: `${mount.path}x` }]],
   ])('is opened anew where it is %s', async (_, change) => {
     world.mounted = change(right())
-    world.mapped = [right().mapping!]
+    world.mapped = [{ ...right().mapping!, device: '/dev/dm-9' }]
     await volumes(a.hash).open()
     expect(world.ran.some((line) => line.startsWith('dmsetup create'))).toBe(true)
     expect(world.mounted.at(-1)).toMatchObject({ type: 'erofs', mapping: right().mapping })
@@ -243,8 +244,8 @@ describe('what is there already', () => {
 describe('closing', () => {
   it('takes mounts and mappings away, those of other instances not', async () => {
     world.mapped.push(
-      { name: nameOf(a.hash, '00a2'), uuid: 'x' },
-      { name: 'sealed-state', uuid: '' },
+      { device: '/dev/dm-8', name: nameOf(a.hash, '00a2'), uuid: 'x' },
+      { device: '/dev/dm-7', name: 'sealed-state', uuid: '' },
     )
     await volumes(a.hash, b.hash).open()
     await volumes(a.hash, b.hash).close()
@@ -260,7 +261,7 @@ describe('closing', () => {
   })
 
   it('takes a mapping that was left without its mount', async () => {
-    world.mapped.push({ name: nameOf(a.hash), uuid: `SEALED-WEIGHTS-${a.hash}` })
+    world.mapped.push({ device: '/dev/dm-9', name: nameOf(a.hash), uuid: 'x' })
     await volumes().close()
     expect(world.mapped).toEqual([])
   })

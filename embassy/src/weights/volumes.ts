@@ -129,7 +129,9 @@ export class Volumes {
     try {
       const path = this.pathOf(rootHash)
       await mkdir(path, { recursive: true, mode: 0o711 })
-      await run(['mount', '-t', 'erofs', '-o', OPTIONS.join(','), `/dev/mapper/${name}`, path])
+      const mapped = (await this.#world.mappings()).find((mapping) => mapping.name === name)
+      if (!mapped) throw unavailable(rootHash, `dmsetup has made no ${name}`)
+      await run(['mount', '-t', 'erofs', '-o', OPTIONS.join(','), mapped.device, path])
     } catch (error) {
       await this.#release(rootHash).catch(() => undefined)
       throw error
@@ -138,11 +140,11 @@ export class Volumes {
 
   /** The first device whose tree has this root; another with the same one is as good. */
   async #find(rootHash: string): Promise<Found> {
-    const sizes: string[] = []
+    const looked: string[] = []
     for (const { bytes, path } of await this.#world.devices()) {
       const blocks = dataBlocks(bytes)
       if (blocks === undefined) continue
-      sizes.push(path)
+      looked.push(path)
       const top = await this.#world.read(path, blocks * VERITY_BLOCK, VERITY_BLOCK)
       const salt = await weightsSalt(blocks)
       if (top && (await sha256Hex(salt, top)) === rootHash)
@@ -150,7 +152,7 @@ export class Volumes {
     }
     throw unavailable(
       rootHash,
-      `no disk that is attached holds it (${sizes.length === 0 ? 'none has the size of a volume' : `others are at ${sizes.join(', ')}`}): attach the disk that sealed weights pack made of it`,
+      `no disk that is attached holds it (looked at: ${looked.join(', ') || 'none that could'}): attach the one that sealed weights pack made of it`,
       'launch.unavailable',
     )
   }

@@ -31,7 +31,8 @@ export interface World {
   devices(): Promise<Device[]>
   /** Undefined where it cannot be read. */
   read(device: string, offset: number, length: number): Promise<Uint8Array | undefined>
-  mappings(): Promise<Mapping[]>
+  /** With the node that the kernel makes: others (/dev/mapper/…) are udev's, which not every machine has. */
+  mappings(): Promise<(Mapping & { device: string })[]>
   /** Of this process's view, in the order in which they were mounted. */
   mounts(): Promise<Mount[]>
 }
@@ -79,7 +80,10 @@ export const realWorld: World = {
 
   async mappings() {
     const found = await Promise.all(
-      (await readdir(BLOCK_CLASS)).map((name) => mappingAt(join(BLOCK_CLASS, name))),
+      (await readdir(BLOCK_CLASS)).map(async (name) => {
+        const mapping = await mappingAt(join(BLOCK_CLASS, name))
+        return mapping && { ...mapping, device: `/dev/${name}` }
+      }),
     )
     return found.filter((mapping) => mapping !== undefined)
   },
