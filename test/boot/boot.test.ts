@@ -1,7 +1,7 @@
 // The image, built, signed and started: a stranger's request is answered under seal, and its receipt verifies against
 // values that were computed from the disk's file alone. The workload reads weights from volumes on two further disks, one of
 // them with a bit turned. Beside it two disks that must not get that far; more of them are in attacks.slow.ts. Mutants are
-// named there; of the volumes one was tried here, mounted without dm-verity: the turned bit is read as if it were right.
+// named there; of the volumes one was tried here, a linear mapping in the place of dm-verity: the turned bit is read.
 import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
