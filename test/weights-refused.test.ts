@@ -1,5 +1,5 @@
-// A workload file with weights where no volume can be had: the embassy ends, says what is missing and what to do, and
-// has touched nothing; there is nothing that it would start instead. Mutant tried: the look before
+// A workload file with weights where no volume can be had: embassy and service end, say what is missing and what to do,
+// and have touched nothing; there is nothing that they would start instead. Mutant tried: the look before
 // the TPM left out.
 import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
@@ -49,8 +49,11 @@ async function ended(program: string) {
   return { exit, ...(JSON.parse(text.trim().split('\n').at(-1)!) as { reason: string }) }
 }
 
-test('the embassy says so, before it has made or measured anything', async () => {
-  const { exit, reason } = await ended('main.ts')
+test.each([
+  ['the embassy', 'main.ts'],
+  ['the service before it', 'weights/main.ts'],
+])('%s says so, before it has made or measured anything', async (_, program) => {
+  const { exit, reason } = await ended(program)
   expect(exit).toBe(1)
   // On a machine that has a device mapper, such a volume is on no disk.
   expect(reason).toMatch(

@@ -48,8 +48,12 @@ export interface Surroundings {
   stop(): Promise<void>
 }
 
-/** `weights` are the workload's, and may be: its image's label says so. */
-export async function surround(directory: string, weights: Weights = []): Promise<Surroundings> {
+/** `weights` are the workload's, and may be: its image's label says so, unless there are other `labels`. */
+export async function surround(
+  directory: string,
+  weights: Weights = [],
+  labels: Record<string, string> | undefined = labelsOf(weights),
+): Promise<Surroundings> {
   const tpm = join(directory, 'tpm')
   await mkdir(tpm, { recursive: true })
   await provision(tpm, `http://169.254.169.254${ISSUERS}`)
@@ -60,7 +64,7 @@ export async function surround(directory: string, weights: Weights = []): Promis
   const registry = await startRegistry({
     image: {
       ...imageSpec('noop'),
-      ...(weights.length > 0 && { labels: { 'sealed.weights': labelOf(weights) } }),
+      ...(labels && { labels }),
     },
     login: { username: 'oauth2accesstoken', password: TOKEN },
     tls: { cert, key, address: '127.0.0.1' },
@@ -123,8 +127,12 @@ export async function surround(directory: string, weights: Weights = []): Promis
   }
 }
 
-const labelOf = (weights: Weights) =>
-  weights.map(({ path, root_hash }) => `${path}=${root_hash}`).join(',')
+const labelsOf = (weights: Weights) =>
+  weights.length === 0
+    ? undefined
+    : {
+        'sealed.weights': weights.map(({ path, root_hash }) => `${path}=${root_hash}`).join(','),
+      }
 
 /** Of the file that the launch makes of the attributes: known before any machine starts. */
 function workloadDigest(workload: object): Promise<string> {
