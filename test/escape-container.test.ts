@@ -2,7 +2,7 @@
 // socket that a packet filter would not see, writes nowhere but in its own corners, and nobody keeps what it prints.
 import { execFileSync } from 'node:child_process'
 import { chownSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Docker from 'dockerode'
@@ -18,6 +18,7 @@ import {
   SHUT_SOCKETS,
   tryCall,
 } from './support/system-calls.ts'
+import { READ_ONLY, TRIES, weightsIn } from './support/weights-mount.ts'
 
 const TIMES = 50
 const ADDRESSES = [FAR.outside[4], FAR.outside[6]]
@@ -244,17 +245,8 @@ describe('what a workload’s file asks for', () => {
   })
 
   test('weights are read at their path, and nothing is written there', async () => {
-    const source = join(directory, 'volume')
-    await mkdir(source)
-    await writeFile(join(source, 'model.safetensors'), 'weights')
-    chownSync(source, 64102, 64102)
-    const { result } = await inside(
-      "open(F, '<', '/opt/models/model.safetensors'); print RESULT <F>;" +
-        " print RESULT open(G, '>', '/opt/models/new') ? ' written' : \" $!\";" +
-        " print RESULT unlink('/opt/models/model.safetensors') ? ' removed' : \" $!\"",
-      { weights: [{ source, target: '/opt/models' }] },
-    )
-    expect(result).toBe('weights Read-only file system Read-only file system')
+    const { result } = await inside(TRIES, await weightsIn(directory))
+    expect(result).toBe(READ_ONLY)
   })
 
   test('a runtime that the engine does not have is an error that says so, and nothing starts', async () => {
