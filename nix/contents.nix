@@ -64,6 +64,7 @@ in
     "embassy/src/seal/prober.ts"
     "embassy/src/state-disk/main.ts"
     "embassy/src/store/worker.ts"
+    "embassy/src/weights/main.ts"
     "gateway/src/node.ts"
     "gateway/src/tls-key.ts"
   ];

@@ -5,11 +5,11 @@
   # In this order. `optional` ones are for one kind of machine and fail on another; all others must load.
   load = [
     { name = "dm_mod"; reason = "the verified root and the encrypted state are both mapped devices"; }
-    { name = "dm_verity"; reason = "every block of the root is held against the root hash; loaded in the initrd already"; }
+    { name = "dm_verity"; reason = "every block of the root, and of weights volumes, is held against a root hash; loaded in the initrd already"; }
     { name = "dm_crypt"; reason = "the state partition"; }
     { name = "xts"; reason = "the state partition's mode; dm_crypt asks for it by name when it is opened, which is too late once modules are locked"; }
     { name = "aesni_intel"; reason = "AES by the processor's instructions: a table-driven one leaks its key through the cache to a workload"; optional = true; }
-    { name = "erofs"; reason = "the root's file system; loaded in the initrd already"; }
+    { name = "erofs"; reason = "the root's file system, and that of weights volumes; loaded in the initrd already"; }
     { name = "overlay"; reason = "the engine's layers"; }
     { name = "configfs"; reason = "below it the processor is asked for its report"; }
     { name = "tsm"; reason = "the one interface to reports of both processors; sev_guest and tdx_guest register with it"; }

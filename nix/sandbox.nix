@@ -94,6 +94,18 @@ in
     SystemCallFilter = [ "@system-service" "~@resources" ];
   };
 
+  # Maps and mounts volumes for everybody: without a mount namespace, which PrivateNetwork would bring along. Of disks it
+  # reads, and writes to none.
+  weights = common // {
+    CapabilityBoundingSet = "CAP_SYS_ADMIN CAP_IPC_LOCK CAP_DAC_OVERRIDE";
+    DevicePolicy = "closed";
+    DeviceAllow = [ "/dev/mapper/control rw" "block-* r" ];
+    IPAddressDeny = "any";
+    RestrictAddressFamilies = "AF_UNIX AF_NETLINK";
+    RestrictNamespaces = true;
+    SystemCallFilter = [ "@system-service @mount" ];
+  };
+
   # Opens and mounts the state partition for everybody: without a mount namespace, so with few of these.
   stateDisk = common // {
     CapabilityBoundingSet = "CAP_SYS_ADMIN CAP_IPC_LOCK CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE";

@@ -2,7 +2,7 @@
 # nix/nixos.nix hands them to NixOS. Every argument has the image's value as its default.
 #
 # Order: state partition → network → modules loaded and locked → engine → provision (what this machine is to run,
-# measured) → TLS key → embassy → gateway, when the embassy's socket is there.
+# measured) → weights, TLS key → embassy → gateway, when the embassy's socket is there.
 {
   # Four hex digits, as `id` in sealed.json; runtime_dir is /run/sealed/<id>, state_dir below /var/lib/sealed.
   id ? "5ea1",
@@ -147,6 +147,17 @@ in
       };
     };
 
+    sealed-weights = {
+      description = "Weights volumes: each held against its root hash, mounted where the engine sees it";
+      requires = [ "sealed-provision.service" "sealed-modules-lock.service" ];
+      after = [ "sealed-provision.service" "sealed-modules-lock.service" ];
+      unitConfig.RequiresMountsFor = runtime;
+      serviceConfig = once // sandbox.weights // {
+        ExecStart = run "embassy/weights/main" "--config ${config}";
+      };
+      environment.PATH = path;
+    };
+
     sealed-tls-key = {
       description = "TLS key of the gateway, made on this machine";
       requires = [ "sealed-provision.service" ];
@@ -166,9 +177,9 @@ in
     sealed-embassy = {
       description = "Embassy: keys, seal, sessions, log";
       wantedBy = [ "multi-user.target" ];
-      requires = [ tpm "docker.service" "sealed-provision.service" "sealed-modules-lock.service" ];
+      requires = [ tpm "docker.service" "sealed-provision.service" "sealed-modules-lock.service" "sealed-weights.service" ];
       wants = [ "sealed-tls-key.service" ];
-      after = [ tpm "docker.service" "sealed-provision.service" "sealed-modules-lock.service" "sealed-tls-key.service" ];
+      after = [ tpm "docker.service" "sealed-provision.service" "sealed-modules-lock.service" "sealed-weights.service" "sealed-tls-key.service" ];
       unitConfig = {
         StartLimitIntervalSec = 0;
         RequiresMountsFor = builtins.concatStringsSep " " ([ runtime ] ++ builtins.attrNames activations);

@@ -18,6 +18,7 @@ import {
   SHUT_SOCKETS,
   tryCall,
 } from './support/system-calls.ts'
+import { READ_ONLY, TRIES, weightsIn } from './support/weights-mount.ts'
 
 const TIMES = 50
 const ADDRESSES = [FAR.outside[4], FAR.outside[6]]
@@ -241,6 +242,11 @@ describe('what a workload’s file asks for', () => {
     )
     expect(result).toMatch(/^\S+ \/dev\/shm tmpfs \S*noexec\S*size=8192k/m)
     expect(result).toMatch(/^\S+ \/tmp tmpfs \S*noexec\S*size=4096k/m)
+  })
+
+  test('weights are read at their path, and nothing is written there', async () => {
+    const { result } = await inside(TRIES, await weightsIn(directory))
+    expect(result).toBe(READ_ONLY)
   })
 
   test('a runtime that the engine does not have is an error that says so, and nothing starts', async () => {

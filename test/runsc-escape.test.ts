@@ -35,6 +35,7 @@ import { buildPerlImage, hasty } from './support/perl-image.ts'
 import { agentIn, buildPythonImage } from './support/python-image.ts'
 import { MUTANTS } from './support/seal-mutants.ts'
 import { CALLS, inside as insideOf, OPEN_SOCKETS, SHUT_SOCKETS } from './support/system-calls.ts'
+import { READ_ONLY, TRIES, weightsIn } from './support/weights-mount.ts'
 
 const ALL = CELLS.filter(({ name }) => / (tcp|udp) /.test(name))
 const NAMES = ALL.map(({ name }) => name).sort()
@@ -89,7 +90,8 @@ const spec = (command: readonly string[], more: Partial<WorkloadSpec> = {}): Wor
   runtime: 'runsc',
   ...more,
 })
-const inside = (program: string) => insideOf(containers, directory, spec, program)
+const inside = (program: string, more: Partial<WorkloadSpec> = {}) =>
+  insideOf(containers, directory, (command, mount) => spec(command, { ...mount, ...more }), program)
 
 describe('the matrix', () => {
   test('delivers in every cell when the rules of the replicas are removed', async () => {
@@ -227,6 +229,11 @@ describe('a container', () => {
     expect(result).toBe('13 13 13 0 0 13')
   })
 
+  test('reads weights where they are mounted, and writes nothing there', async () => {
+    const { result } = await inside(TRIES, await weightsIn(directory))
+    expect(result).toBe(READ_ONLY)
+  })
+
   test('asks no name server but its own loopback', async () => {
     const { result } = await inside(
       `open(S, '/etc/resolv.conf'); print RESULT grep /^nameserver/, <S>`,
@@ -238,12 +245,7 @@ describe('a container', () => {
     const hungry = await inside(`$n = shift || 1 << 29; $x = 'x' x $n; print RESULT 'had it'`)
     expect(hungry).toMatchObject({ exitCode: 137, result: '' })
     const fork = `for (1..200) { defined($p = fork) or last; if (!$p) { sleep 60; exit } } print RESULT 'had them'`
-    const many = await insideOf(
-      containers,
-      directory,
-      (command, mount) => spec(command, { ...mount, pids: 64 }),
-      fork,
-    )
+    const many = await inside(fork, { pids: 64 })
     expect(many.result).toBe('')
     expect(many.exitCode).not.toBe(0)
   })

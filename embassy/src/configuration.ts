@@ -4,6 +4,7 @@ import {
   type Configuration,
   type Deployment,
   parseWorkload,
+  rootHashes,
   SealedError,
   sha256Hex,
   type Workload,
@@ -33,7 +34,7 @@ export async function loadWorkloads(deployment: Deployment): Promise<LoadedWorkl
     if (deployment.unsealed && !isPlainest(config))
       throw new SealedError(
         'config.invalid',
-        `${file}: where nothing is sealed there is no egress to open, no epoch to share, no link to take part over and no container to make: egress is empty, seal_policy request, protocol plain, and command, gpus, runtime, shm_bytes and tmp_bytes are left out`,
+        `${file}: where nothing is sealed there is no egress to open, no epoch to share, no link to take part over and no container to make: egress is empty, seal_policy request, protocol plain, and command, gpus, runtime, shm_bytes, tmp_bytes and weights are left out`,
       )
     if (loaded.some((other) => other.config.name === config.name))
       throw new SealedError('config.invalid', `two workloads are named ${config.name}`)
@@ -47,7 +48,7 @@ const isPlainest = ({ egress, protocol, seal_policy, ...more }: Workload): boole
   egress.length === 0 &&
   seal_policy === 'request' &&
   protocol !== 'cooperative' &&
-  !(['command', 'gpus', 'runtime', 'shm_bytes', 'tmp_bytes'] as const).some(
+  !(['command', 'gpus', 'runtime', 'shm_bytes', 'tmp_bytes', 'weights'] as const).some(
     (member) => more[member] !== undefined,
   )
 
@@ -68,5 +69,6 @@ export const measuredConfiguration = (
     name: config.name,
     prefix_cache: config.prefix_cache,
     seal_policy: config.seal_policy,
+    ...(config.weights && { weights: rootHashes(config) }),
   })),
 })

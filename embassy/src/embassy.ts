@@ -7,6 +7,7 @@ import {
   canonicalize,
   type Deployment,
   fromBase64url,
+  rootHashes,
   SealedError,
 } from '@sealed/protocol'
 import { loadWorkloads, measuredConfiguration } from './configuration.ts'
@@ -33,6 +34,8 @@ import { FreeDisk } from './store/free-disk.ts'
 import { Retention } from './store/retention.ts'
 import { Store } from './store/store.ts'
 import { UsageCounter } from './usage.ts'
+import { Volumes } from './weights/volumes.ts'
+import { realWorld } from './weights/world.ts'
 
 export const GATEWAY_GID = 64101
 /** How often the TPM's counter and chain are held against the database between sessions. */
@@ -68,6 +71,13 @@ async function start(
   const { id, runtime_dir: runtime, state_dir: state } = deployment
   const workloads = await loadWorkloads(deployment)
   const authorities = await loadAuthorities(deployment)
+  const volumes = new Volumes(
+    realWorld,
+    { id, directory: join(runtime, 'weights') },
+    workloads.flatMap(({ config }) => rootHashes(config)),
+  )
+  // Before anything is measured: a boot in which it cannot be had is left as it was.
+  await volumes.look()
   for (const directory of ['embassy', 'relay', 'activations'])
     await mkdir(join(runtime, directory), { recursive: true, mode: 0o711 })
   await mkdir(state, { recursive: true, mode: 0o700 })
@@ -140,6 +150,10 @@ async function start(
   await seal.start()
   cleanup.push(() => seal.stop())
   await containers.sweep(id)
+  // What a life of before has left open, in no container any more.
+  await volumes.close('wanted')
+  cleanup.push(() => volumes.close())
+  await volumes.open()
   cleanup.push(() => containers.sweep(id))
   cleanup.push(() => machine.unmount())
 
@@ -205,6 +219,7 @@ async function start(
       ...(unsealed && { unsealed }),
       pauseImage: pause?.image ?? '',
       mount: machine.mount,
+      volume: (rootHash) => volumes.pathOf(rootHash),
       probeIntervalMs: deployment.probes.interval_ms,
       recoverSeal,
       ready: (link) => relay.reach(link),

@@ -25,6 +25,15 @@ const ATTRIBUTES: Record<string, string> = {
 const METADATA =
   'merge(local.refusals, { for name, value in local.attributes : name => value if value != null })'
 
+/** Made for the machine of an image of the operator's, and gone with it. */
+const WEIGHTS: Record<string, string | undefined> = {
+  for_each: 'var.weights',
+  'content.boot': 'false',
+  'content.auto_delete': 'true',
+  'content.source_image': 'disk.value',
+  'content.source': undefined,
+}
+
 const SCOPES = ['https://www.googleapis.com/auth/devstorage.read_only']
 
 export async function machines(fleet: Module, must: Must): Promise<void> {
@@ -63,8 +72,17 @@ export async function machines(fleet: Module, must: Must): Promise<void> {
     is('metadata', METADATA)
     const scopes = await strings(text(body, 'service_account.scopes'))
     must(same(scopes, SCOPES), `template: scopes are ${scopes}`)
-    // The state lies behind the image: whatever else is attached is not the machine's to use.
-    must(disksOf(body).length === 1, 'template: there is not exactly one disk')
+    // The state lies behind the image. What else is attached is read under a root hash, and holds nothing of a machine's.
+    const [own, weights, ...more] = disksOf(body)
+    must(
+      own?.type === 'disk' && weights?.type === 'dynamic' && more.length === 0,
+      'template: there is not exactly one disk of its own, and the weights beside it',
+    )
+    for (const [path, expected] of Object.entries(WEIGHTS))
+      must(
+        weights !== undefined && text(weights.body, path) === expected,
+        `template: of the weights ${path} is not ${expected}`,
+      )
     is('disk.boot', 'true')
     is('disk.source_image', 'var.image')
     is('disk.disk_size_gb', 'var.disk_gb')

@@ -39,6 +39,8 @@ export const configurationSchema = v.strictObject({
       name,
       prefix_cache: v.picklist(['off', 'unknown']),
       seal_policy: v.picklist(['request', 'epoch', 'permanent']),
+      /** Root hashes of the volumes that are mounted into it, in the order of its file. */
+      weights: v.exactOptional(v.pipe(v.array(digest), v.minLength(1), v.maxLength(8))),
     }),
   ),
 })

@@ -8,6 +8,7 @@ import { parseStrict } from './json.ts'
 import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
 import { tlsSchema } from './tls.ts'
 import { unsealedReason } from './unsealed.ts'
+import { weightsSchema } from './weights.ts'
 
 const path = v.pipe(text(4096), v.minLength(1))
 /** Of a file that several processes read, whatever their working directory is. */
@@ -74,6 +75,8 @@ const workloadMembers = v.strictObject({
   shm_bytes: v.exactOptional(integer(MIB, 64 * 1024 * MIB)),
   tmp_bytes: v.exactOptional(integer(MIB, 64 * 1024 * MIB)),
   version: v.literal(1),
+  /** Volumes that stand in the container, read-only, each named by the root hash of its dm-verity tree. */
+  weights: v.exactOptional(weightsSchema),
 })
 export const workloadSchema = v.pipe(
   workloadMembers,
@@ -87,6 +90,10 @@ export const workloadSchema = v.pipe(
   ),
 )
 export type Workload = v.InferOutput<typeof workloadSchema>
+
+/** Of its weights volumes, in the file's order. */
+export const rootHashes = ({ weights = [] }: Pick<Workload, 'weights'>): string[] =>
+  weights.map(({ root_hash }) => root_hash)
 
 const limitsSchema = v.strictObject({
   /** Bytes of one plain request body. */

@@ -2,14 +2,15 @@
 // build has the same bytes. Minutes for each, without acceleration; `npm test` has the whole start and the two that end
 // before the system does. The debug image is another image, under the same keys, and says at its serial port why it
 // does not go on. Mutant tried: an initrd that mounts the root without dm-verity; the letter passes, the machine goes on.
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseReferenceValues, type ReferenceValues } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { answering } from '../../embassy/src/test-support/metadata-server.ts'
 import { run as runTool } from '../../scripts/world/run.ts'
-import { offsetOf, partitionOf, turnBit } from './disk.ts'
+import { NOOP } from '../support/launched.ts'
+import { offsetOf, partitionOf, sealed, turnBit } from './disk.ts'
 import type { Machine } from './machine.ts'
 import { buildAgain, NONE, type Release, release } from './release.ts'
 import { askOf, BOOT_MS, diskOf, machineOf, ready } from './started.ts'
@@ -30,7 +31,7 @@ describe.skipIf(!(production && debug && next))('an image', () => {
   let around: Surroundings
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'sealed-boot-'))
-    around = await surround(directory)
+    around = await surround(directory, [], { 'sealed.weights': '/models' })
   })
   afterAll(async () => {
     await around?.stop()
@@ -129,6 +130,29 @@ describe.skipIf(!(production && debug && next))('an image', () => {
       await says(started, /state\.locked/)
     },
     4 * BOOT_MS,
+  )
+
+  test(
+    'computes with no weights rather than with others',
+    async () => {
+      const root_hash = '5ea1'.repeat(16)
+      around.give({ 'sealed-workload': { ...NOOP, weights: [{ path: '/models', root_hash }] } })
+      // A volume, but not the one that is named.
+      const [source, volume] = [join(directory, 'model'), join(directory, 'volume.img')]
+      await mkdir(source)
+      await writeFile(join(source, 'model.safetensors'), 'weights')
+      expect(sealed(['weights', 'pack', source, '--out', volume]).code).toBe(0)
+      const place = join(directory, 'weightless')
+      const started = await machineOf(around, place, diskOf(open.signed), open.keys, [volume])
+      await started.powerOn()
+      try {
+        await says(started, new RegExp(`volume ${root_hash}: no disk that is attached holds it`))
+        expect(started.serial).not.toContain('embassy ready')
+      } finally {
+        around.give()
+      }
+    },
+    BOOT_MS,
   )
 
   test(

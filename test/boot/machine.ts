@@ -30,6 +30,8 @@ export interface MachineOptions {
   /** Ports on loopback. */
   metadata: number
   registry?: number
+  /** Further disk images, attached as they are, to be read only. */
+  disks?: readonly string[]
 }
 
 export class Machine {
@@ -56,7 +58,7 @@ export class Machine {
   }
 
   async powerOn(): Promise<void> {
-    const { directory, metadata, registry } = this.#options
+    const { directory, disks = [], metadata, registry } = this.#options
     this.port = await freePort()
     const socket = join(directory, 'tpm.sock')
     for (const path of [socket, this.#monitor]) await rm(path, { force: true })
@@ -83,6 +85,10 @@ export class Machine {
       ...flash(1, join(directory, 'vars.fd')),
       ...['-drive', `if=none,id=disk,format=raw,file=${this.disk}`],
       ...['-device', 'virtio-blk-pci,drive=disk,bootindex=1'],
+      ...disks.flatMap((file, i) => [
+        ...['-drive', `if=none,id=more${i},format=raw,readonly=on,file=${file}`],
+        ...['-device', `virtio-blk-pci,drive=more${i}`],
+      ]),
       // Without a boot program in the card's own memory: a cloud's has none, and it would be measured.
       ...['-netdev', net.join(','), '-device', 'virtio-net-pci,netdev=net,romfile='],
       ...['-chardev', `socket,id=tpm,path=${socket}`, '-tpmdev', 'emulator,id=tpm0,chardev=tpm'],

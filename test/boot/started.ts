@@ -16,9 +16,10 @@ export async function machineOf(
   directory: string,
   disk: string,
   keys: string,
+  disks: readonly string[] = [],
 ): Promise<Machine> {
   const machine = new Machine({
-    ...{ directory, disk, keys, tpm: around.tpm },
+    ...{ directory, disk, disks, keys, tpm: around.tpm },
     metadata: Number(new URL(around.metadata.url).port),
     registry: around.registryPort,
   })
@@ -35,17 +36,18 @@ export const ready = (machine: Machine): Promise<void> =>
     if (response.status !== 200) throw new Error(`it answers ${response.status}`)
   }, BOOT_MS)
 
-/** Attests the machine over the very key that its TLS ends at, and asks it. */
+/** Attests the machine over the very key that its TLS ends at, and asks it; `more` are members of the request. */
 export async function askOf(
   machine: Machine,
   around: Surroundings,
   policy: Policy,
+  more: object = {},
 ): Promise<{ answer: Answer; attested: Attested }> {
   const { fetch, met } = meeting()
   const { apiKey } = around
   const attested = await attest({ url: urlOf(machine), policy, fetch, apiKey })
   expect(attested.document.key_set.tls_spki_digest).toBe(spkiOf(met()))
-  const body = utf8(JSON.stringify({ model: 'noop', messages: [] }))
+  const body = utf8(JSON.stringify({ model: 'noop', messages: [], ...more }))
   const answer = await ask({ attested, endpoint: CHAT, body, apiKey })
   return { answer, attested }
 }

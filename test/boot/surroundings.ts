@@ -11,6 +11,7 @@ import {
   parsePolicy,
   parseReferenceValues,
   sha256Hex,
+  type Weights,
   workloadSchema,
 } from '@sealed/protocol'
 import {
@@ -47,7 +48,12 @@ export interface Surroundings {
   stop(): Promise<void>
 }
 
-export async function surround(directory: string): Promise<Surroundings> {
+/** `weights` are the workload's, and may be: its image's label says so, unless there are other `labels`. */
+export async function surround(
+  directory: string,
+  weights: Weights = [],
+  labels: Record<string, string> | undefined = labelsOf(weights),
+): Promise<Surroundings> {
   const tpm = join(directory, 'tpm')
   await mkdir(tpm, { recursive: true })
   await provision(tpm, `http://169.254.169.254${ISSUERS}`)
@@ -56,7 +62,10 @@ export async function surround(directory: string): Promise<Surroundings> {
     .map((pem) => new X509Certificate(pem))
   const { cert, key } = await certificate(directory)
   const registry = await startRegistry({
-    image: imageSpec('noop'),
+    image: {
+      ...imageSpec('noop'),
+      ...(labels && { labels }),
+    },
     login: { username: 'oauth2accesstoken', password: TOKEN },
     tls: { cert, key, address: '127.0.0.1' },
   })
@@ -64,6 +73,7 @@ export async function surround(directory: string): Promise<Surroundings> {
   const registryPort = Number(local.split(':')[1])
   registry.host = REGISTRY
   const { apiKey, entry } = await createApiKey('a-client')
+  const workload = { ...NOOP, ...(weights.length > 0 && { weights }) }
   const attributes = (change: Record<string, unknown>) => ({
     'sealed-deployment': {
       api_keys: [entry],
@@ -75,7 +85,7 @@ export async function surround(directory: string): Promise<Surroundings> {
       version: 1,
     },
     'sealed-image': registry.reference.replace(local, REGISTRY),
-    'sealed-workload': NOOP,
+    'sealed-workload': workload,
     ...change,
   })
   const metadata = await startMetadataServer(answering(404, ''))
@@ -106,7 +116,7 @@ export async function surround(directory: string): Promise<Surroundings> {
         name: 'booted',
         seal_policies: ['request'],
         version: 1,
-        workloads: [await workloadDigest(registry.config)],
+        workloads: [await workloadDigest({ ...workload, env: [], image: registry.config })],
       }
       return parsePolicy(JSON.stringify(policy))
     },
@@ -117,9 +127,15 @@ export async function surround(directory: string): Promise<Surroundings> {
   }
 }
 
+const labelsOf = (weights: Weights) =>
+  weights.length === 0
+    ? undefined
+    : {
+        'sealed.weights': weights.map(({ path, root_hash }) => `${path}=${root_hash}`).join(','),
+      }
+
 /** Of the file that the launch makes of the attributes: known before any machine starts. */
-function workloadDigest(image: string): Promise<string> {
-  const workload = { ...NOOP, env: [], image }
+function workloadDigest(workload: object): Promise<string> {
   return sha256Hex(canonicalBytes(check(workloadSchema, workload, 'workload', 'config.invalid')))
 }
 

@@ -4,7 +4,8 @@
 // Mutants that turn this red: a directive misspelt; a directive of the embassy's or the gateway's sandbox dropped (any of
 // them raises its score), or a capability added that none of them takes away; a member of `leftOut` struck out; the gateway
 // as root; a dependency on a unit that is nowhere; the size of the activations mount, or its owner, changed on either side;
-// the engine with a bridge, or a log; modules locked after the engine starts; `mount` for the embassy.
+// the engine with a bridge, or a log; modules locked after the engine starts; `mount` for the embassy; disks that the
+// weights' service may write to, a mount namespace of its own for it, or an embassy that does not wait for it.
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -121,14 +122,17 @@ describe('sandboxes', () => {
     return Number(new RegExp(`\\| \`${name}\` \\| ([\\d.]+) \\|`).exec(readme)?.[1])
   }
 
-  test.each(['sealed-embassy', 'sealed-gateway', 'sealed-tls-key', 'sealed-provision'])(
-    'the score of %s is no higher than the stated one',
-    async (name) => {
-      const { score } = await judged(name)
-      expect(score).toBeGreaterThan(0)
-      expect(score).toBeLessThanOrEqual(await stated(name))
-    },
-  )
+  test.each([
+    'sealed-embassy',
+    'sealed-gateway',
+    'sealed-tls-key',
+    'sealed-provision',
+    'sealed-weights',
+  ])('the score of %s is no higher than the stated one', async (name) => {
+    const { score } = await judged(name)
+    expect(score).toBeGreaterThan(0)
+    expect(score).toBeLessThanOrEqual(await stated(name))
+  })
 
   test.each(['embassy', 'gateway'])(
     'each thing that the %s may do has its reason',
@@ -172,6 +176,20 @@ describe('what the processes expect', () => {
     const mounts = words('sealed-embassy.service', 'RequiresMountsFor')
     expect(mounts).toHaveLength(17)
     expect(mounts).toContain('/run/sealed/5ea1/activations/15')
+  })
+
+  test('weights are opened before the embassy, where the engine sees them, by what writes to no disk', () => {
+    const name = 'sealed-weights.service'
+    expect(values(name, 'DeviceAllow')).toEqual(['/dev/mapper/control rw', 'block-* r'])
+    expect(values(name, 'DevicePolicy')).toEqual(['closed'])
+    // Each of them would make it a mount namespace of its own.
+    for (const key of ['PrivateMounts', 'PrivateNetwork', 'PrivateTmp', 'ProtectSystem'])
+      expect(values(name, key), key).toEqual([])
+    for (const key of ['Requires', 'After']) {
+      expect(words('sealed-embassy.service', key)).toContain(name)
+      // The launch is measured before a volume of its choosing is read.
+      expect(words(name, key)).toContain('sealed-provision.service')
+    }
   })
 
   test('modules are locked by the last step of their unit, before the engine starts', () => {

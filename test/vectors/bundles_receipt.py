@@ -8,7 +8,8 @@ from seeded import ed_key, some
 from verifier.edits import edited
 from verifier.encodings import base64url, canonical, sha256
 from verifier.merkle import leaf_hash
-from world import NOW_MS, Boot, Session, hexes, merkle, note
+from verifier.weights import model_of
+from world import NOW_MS, WORKLOAD, Boot, Session, hexes, merkle, note
 
 
 def lies(j):
@@ -18,6 +19,7 @@ def lies(j):
     _inclusion(j)
     _quote(j)
     _session(j)
+    _weights(j)
     _request(j)
     _output(j)
     _time(j)
@@ -244,6 +246,24 @@ def _quote(j):
     j.verified("a clock that fell after an unclean stop", quote=clock)
 
 
+def _weights(j):
+    """A model is what is mounted, and not the image alone."""
+    roots = [hexes("second root"), hexes("first root")]
+    with_weights = {**WORKLOAD, "weights": roots}
+    boot = Boot("weights", configuration={**j.boot.configuration, "workloads": [with_weights]})
+    session = Session(boot, "with weights")
+    j.verified("a session with weights volumes", boot=boot, session=session)
+
+    def bad(name, model):
+        leaf = edited(session.leaf, put("statements", 3, "model", value=model))
+        j.failed(f"a session with weights volumes, of the model of {name}", "model", ["receipt.configuration"], boot=boot, session=session, leaf=leaf)
+
+    bad("its image", WORKLOAD["image"])
+    bad("one of them", model_of({**WORKLOAD, "weights": roots[:1]}))
+    bad("them in another order", model_of({**WORKLOAD, "weights": roots[::-1]}))
+    bad("them in another image", model_of({**with_weights, "image": hexes("x")}))
+
+
 def _session(j):
     def bad(name, reason, failed, *edits, boot=None, **more):
         leaf = edited(j.session.leaf, *edits)
@@ -258,6 +278,7 @@ def _session(j):
     bad("of another workload", "workload", [*of, "receipt.request"], say("request.received", "workload", value="other"))
     bad("of a workload that was not measured", "workload", of, say("request.received", "workload_digest", value=hexes("x")))
     bad("in another image", "image", of, say("seal.enforced", "image", value=hexes("x")))
+    bad("of activations of another model", "model", of, say("activations.observed", "model", value=hexes("x")))
     bad("whose seal let a probe through", "probe", of, say("seal.enforced", "probes", "reached", value=1))
     bad("whose ruleset changed", "ruleset", of, say("seal.checked", "ruleset_digest", value=hexes("x")))
     of = ["receipt.metering"]

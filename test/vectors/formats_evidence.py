@@ -191,11 +191,17 @@ def measurement_vectors():
         ("egress by ICMP", "no such word", put("workloads", 0, "egress", value=[{"address": "10.0.0.1", "port": 1, "protocol": "icmp"}])),
         ("an authority's key of 31 bytes", "width", put("authorities", 0, "public_key", value=base64url(bytes(31)))),
         ("an authority's id of 15 bytes", "width", put("authorities", 0, "id", value="00" * 15)),
+        ("weights of nothing", "one at least", put("workloads", 0, "weights", value=[])),
+        ("nine weights", "eight at most", put("workloads", 0, "weights", value=[hexes(f"root {i}") for i in range(9)])),
+        ("weights by a root of 31 bytes", "width", put("workloads", 0, "weights", value=["00" * 31])),
         ("unknown activations", "no such word", put("workloads", 0, "activations", value="onnx")),
     ):
         value = edited(base, *edits)
         stated = sha256(zero, sha256(canonical(value))).hex()
         v.bad(f"configuration, {name}", reason, of="configuration", value=value, stated=stated)
+    value = edited(base, put("workloads", 0, "weights", value=[hexes("root 1"), hexes("root 0")]))
+    digest = sha256(canonical(value))
+    v.good("a workload with weights", of="configuration", value=value, stated=sha256(zero, digest).hex(), expect={"digest": digest.hex(), "pcr": 8})
     for name, address in (("an address", "192.0.2.1"), ("a block", "192.0.2.0/24"), ("a block from within", "192.0.2.7/24"), ("an address of version 6", "2001:db8::1"), ("a block of version 6", "2001:db8::/32")):
         rule = {"address": address, "port": 443, "protocol": "tcp"}
         value = edited(base, put("workloads", value=[{**WORKLOAD, "egress": [rule]}]))

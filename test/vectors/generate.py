@@ -20,9 +20,10 @@ import formats_log  # noqa: E402
 import formats_session  # noqa: E402
 import formats_stream  # noqa: E402
 import formats_text  # noqa: E402
+import formats_weights  # noqa: E402
 import formats_wire  # noqa: E402
 
-MODULES = (formats_text, formats_stream, formats_wire, formats_session, formats_epochs, formats_log, formats_audit, formats_ear, formats_evidence, bundles)
+MODULES = (formats_text, formats_stream, formats_wire, formats_session, formats_epochs, formats_log, formats_audit, formats_ear, formats_evidence, formats_weights, bundles)
 OUT = HERE.parent.parent / "protocol" / "vectors"
 SPEC = OUT.parent / "SPEC.md"
 

@@ -10,6 +10,7 @@ from formats_wire import HEADER, NOW_MS, SPKI, authority, envelope, hexes
 from seeded import ec_key, ecdsa, ed_key, rsa_key, some
 from verifier.encodings import base64url, canonical, salted, sha256
 from verifier.merkle import leaf_hash, node_hash
+from verifier.weights import model_of
 from verifier.wire import derive
 
 AK_ATTRIBUTES = 0x00050072
@@ -228,6 +229,7 @@ class Session:
             "operation": operation, "workload": "demo", "workload_digest": WORKLOAD["digest"], **opened,
         }
         seal = {"dropped_packets": 0, "rejected_packets": 3, "ruleset_digest": hexes("ruleset")}
+        model = model_of(next((each for each in boot.configuration["workloads"] if each["name"] == "demo"), WORKLOAD))
         whole = [
             received,
             {
@@ -238,7 +240,7 @@ class Session:
             {"type": "input_key.revealed", "to": "relay"},
             {
                 "type": "activations.observed", "content_digest": hexes("activations"), "hidden": 64, "layers": 4,
-                "model": hexes("model"), "tokens": 17,
+                "model": model, "tokens": 17,
             },
             {
                 "type": "registry.applied", "attribution": "cosine-max-1", "changes": [hexes("change")], "metered": True,

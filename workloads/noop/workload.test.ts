@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readTensors, type Serving, serving } from '../test-support/serving.ts'
@@ -37,4 +39,17 @@ test('streams, too', async () => {
   const text = await response.text()
   expect(text).toContain('"content":"ok"')
   expect(text.endsWith('data: [DONE]\n\n')).toBe(true)
+})
+
+test('says what it reads of files, and why it cannot', async () => {
+  const reading = (read: unknown) => server.post({ messages: [], read })
+  const path = join(server.activations, 'a-file')
+  await writeFile(path, 'weights')
+  const { metadata } = (await (await reading([path, `${path}-not-there`])).json()) as {
+    metadata: Record<string, string>
+  }
+  const digest = createHash('sha256').update('weights').digest('hex')
+  expect(metadata).toEqual({ [path]: digest, [`${path}-not-there`]: 'ENOENT' })
+  for (const wrong of ['/a', [1], Array(9).fill('/a')])
+    expect((await reading(wrong)).status).toBe(400)
 })

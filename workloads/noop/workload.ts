@@ -8,6 +8,7 @@ import type { Call, Workload } from '../server/openai-server.ts'
 import { RequestError } from '../server/openai-server.ts'
 import { reachReport } from '../server/reach.ts'
 import { statesOf } from '../server/stand-in-states.ts'
+import { readReport } from './read-files.ts'
 
 const MODEL = 'noop'
 const MAX_CHUNKS = 1_000
@@ -19,7 +20,7 @@ export const noopWorkload: Workload = {
   async complete(call) {
     const chunks = numberIn(call, 'chunks', MAX_CHUNKS)
     const answer = new Answer(MODEL, call)
-    const metadata = await reachReport()
+    const metadata = { ...(await reachReport()), ...(await readReport(call.body.read)) }
     if (chunks === 0) answer.text('ok')
     else await pieces(answer, call, chunks)
     handOver({

@@ -18,6 +18,7 @@ import { restoreCommand } from './commands/restore.ts'
 import { askCommand, updateCommand, writeCommand } from './commands/session.ts'
 import { usageCommand } from './commands/usage.ts'
 import { verifyCommand } from './commands/verify.ts'
+import { weightsPackCommand, weightsVerifyCommand } from './commands/weights.ts'
 import { FORMATS } from './format.ts'
 import type { Io } from './io.ts'
 import { DEFAULT_URL } from './settings.ts'
@@ -110,6 +111,17 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .description('recompute a disk image’s reference values, and hold them against its publisher’s')
     .option('--reference <file>', 'reference-values.json of the image it should be')
     .action(run(imageVerifyCommand))
+  const weights = program
+    .command('weights')
+    .description('weights volumes: the files of a model under one root hash')
+  withJson(weights.command('pack <directory>'))
+    .description('pack the files below a directory into a volume, to be attached as a disk')
+    .requiredOption('--out <file>', 'a new file, readable by its owner alone')
+    .action(run(weightsPackCommand))
+  withJson(weights.command('verify <volume>'))
+    .description('hash a volume anew, down to its last byte, and hold it against a root hash')
+    .option('--root-hash <hash>', 'what workload.json names')
+    .action(run(weightsVerifyCommand))
   const log = program.command('log').description('the transparency log of a gateway')
   gateway(log.command('checkpoint'))
     .description('fetch the newest checkpoint of an attested machine’s log, to keep it')

@@ -79,10 +79,11 @@ function received(
 
 const RULESET = 'cc'.repeat(32)
 
+const workloadOf = ({ document }: MachineDouble, { header }: SessionDouble) =>
+  document.configuration.workloads.find(({ name }) => name === header.workload)!
+
 function begun(machine: MachineDouble, session: SessionDouble): Draft[] {
-  const workload = machine.document.configuration.workloads.find(
-    ({ name }) => name === session.header.workload,
-  )!
+  const workload = workloadOf(machine, session)
   return [
     received(machine, session),
     {
@@ -117,7 +118,7 @@ export function doneStatements(
       content_digest: 'dd'.repeat(32),
       hidden: 128,
       layers: 4,
-      model: 'ee'.repeat(32),
+      model: workloadOf(machine, session).image,
       tokens: 12,
     },
     {

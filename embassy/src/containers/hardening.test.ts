@@ -50,6 +50,20 @@ describe('every container', () => {
     expect(workloadOptions(without).HostConfig?.Mounts).toEqual([])
   })
 
+  test('weights are read where the workload’s file says, and written nowhere', () => {
+    const weights = [{ source: '/run/sealed/beef/weights/00', target: '/models' }]
+    const [activations, volume, ...more] = workloadOptions({ ...spec, weights }).HostConfig!.Mounts!
+    expect(more).toEqual([])
+    expect(activations).toMatchObject({ Target: '/activations', ReadOnly: false })
+    expect(volume).toEqual({
+      Type: 'bind',
+      Source: '/run/sealed/beef/weights/00',
+      Target: '/models',
+      ReadOnly: true,
+      BindOptions: { Propagation: 'rprivate' },
+    })
+  })
+
   test('what a workload’s file may ask for opens nothing else', () => {
     const asked = workloadOptions({
       ...spec,

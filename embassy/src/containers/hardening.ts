@@ -1,6 +1,6 @@
 // How every container of ours is started: with no right that an inference server does not need. Pure data.
 // Each line is a door that was found open, or that stays shut in case one is.
-import type { ContainerCreateOptions, HostConfig } from 'dockerode'
+import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode'
 import { seccompProfile } from './seccomp.ts'
 
 export const WORKLOAD_USER = '64102:64102'
@@ -78,6 +78,8 @@ export interface WorkloadSpec {
   readonly runtime?: 'runc' | 'runsc'
   readonly shmBytes?: number
   readonly tmpBytes?: number
+  /** Directories of this machine that it reads, each at a path of its own. */
+  readonly weights?: readonly { readonly source: string; readonly target: string }[]
 }
 
 export const workloadOptions = (spec: WorkloadSpec): ContainerCreateOptions => ({
@@ -107,16 +109,17 @@ export const workloadOptions = (spec: WorkloadSpec): ContainerCreateOptions => (
         },
       ],
     }),
-    Mounts: spec.activations
-      ? [
-          {
-            Type: 'bind',
-            Source: spec.activations,
-            Target: ACTIVATIONS_MOUNT,
-            ReadOnly: false,
-            BindOptions: { Propagation: 'rprivate' },
-          },
-        ]
-      : [],
+    Mounts: [
+      ...(spec.activations ? [bind(spec.activations, ACTIVATIONS_MOUNT, false)] : []),
+      ...(spec.weights ?? []).map(({ source, target }) => bind(source, target, true)),
+    ],
   },
+})
+
+const bind = (source: string, target: string, readOnly: boolean): MountSettings => ({
+  Type: 'bind',
+  Source: source,
+  Target: target,
+  ReadOnly: readOnly,
+  BindOptions: { Propagation: 'rprivate' },
 })

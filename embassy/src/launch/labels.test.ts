@@ -1,5 +1,5 @@
 // What an image's maker lets an operator decide. Mutants tried: each rule's default dropped; each rule answering that all
-// is allowed; unknown labels ignored; forms not anchored.
+// is allowed; unknown labels ignored; forms not anchored; a volume judged by its path where the label names its root hash.
 import type { Workload } from '@sealed/protocol'
 import { describe, expect, it } from 'vitest'
 import { WORKLOAD } from '../test-support/launch-world.ts'
@@ -8,6 +8,10 @@ import { type Asked, limitingLabels, refuseExcess } from './labels.ts'
 const PLAIN = { ...WORKLOAD, env: [], image: 'cd'.repeat(32) } as unknown as Workload
 const RULE = { address: '192.0.2.0/24', port: 443, protocol: 'tcp' } as const
 const SIX = { address: '2001:db8::1', port: 53, protocol: 'udp' } as const
+
+const ROOT = 'ab'.repeat(32)
+const VOLUME = { path: '/models', root_hash: ROOT }
+const OTHER = { path: '/x', root_hash: 'cd'.repeat(32) }
 
 const asked = (workload: Partial<Workload> = {}, more: Partial<Asked> = {}): Asked => ({
   workload: { ...PLAIN, ...workload } as Workload,
@@ -37,6 +41,11 @@ describe('an image without labels', () => {
       'egress',
       asked({ egress: [RULE] }),
       /sealed-workload has egress tcp\/443\/192\.0\.2\.0\/24, .*sealed\.egress is not set, which allows: none/,
+    ],
+    [
+      'weights volume',
+      asked({ weights: [VOLUME] }),
+      /sealed-workload has weights \/models=abab.*sealed\.weights is not set, which allows: none/,
     ],
     [
       'unmetered use',
@@ -70,6 +79,9 @@ describe('a label', () => {
     ['activations', 'safetensors', asked(), 'none'],
     ['seal_policies', 'epoch,request', asked(), 'epoch,permanent'],
     ['max_replicas', '4', asked({}, { replicas: 4 }), '3'],
+    ['weights', '/x,/models', asked({ weights: [VOLUME] }), '/model,/models/x'],
+    ['weights', `/models=${ROOT}`, asked({ weights: [VOLUME] }), `/models=${'ac'.repeat(32)}`],
+    ['weights', '/models,/x', asked({ weights: [VOLUME, OTHER] }), `/models,/y,/x=${ROOT}`],
   ])('sealed.%s allows %s and no more', (name, wide, what, narrow) => {
     expect(judge({ [`sealed.${name}`]: wide }, what)).not.toThrow()
     expect(judge({ [`sealed.${name}`]: narrow }, what)).toThrow(
@@ -113,6 +125,13 @@ describe('a label', () => {
     ['seal_policies', ''],
     ['max_replicas', '0'],
     ['max_replicas', '17'],
+    ['weights', ''],
+    ['weights', 'models'],
+    ['weights', '/models='],
+    ['weights', '/models=ab'],
+    ['weights', '/models,none'],
+    ['weights', '*'],
+    ['weights', `=${ROOT}`],
   ])('sealed.%s that says %j is refused', (name, value) => {
     expect(() => limitingLabels({ [`sealed.${name}`]: value })).toThrow(/not of its form/)
   })

@@ -1,13 +1,16 @@
 // What the maker of a workload's image lets an operator decide, as labels of the image. Without labels an operator decides
 // nothing by which weights or meters could be got at: a command or a variable can turn a server into another program,
-// egress lets it speak, and use that is not metered is use that no authority hears of. What users judge by their own policy
-// (how sessions share a replica, whether activations are observed) is limited only where a label says so.
+// egress lets it speak, a volume can bring along what it takes for code, and use that is not metered is use that no
+// authority hears of. What users judge by their own policy (how sessions share a replica, whether activations are observed)
+// is limited only where a label says so.
 import { type Launch, SealedError, type Workload } from '@sealed/protocol'
 
 const PREFIX = 'sealed.'
 const VARIABLE = '[A-Z][A-Z0-9_]{0,63}'
 const POLICY = '(?:request|epoch|permanent)'
 const RULE = '(?:tcp|udp)/[1-9][0-9]{0,4}/[0-9a-f:.]{2,45}(?:/[0-9]{1,3})?'
+/** A place for a volume; with a root hash for no other one. */
+const VOLUME = '(?:/[A-Za-z0-9_.-]{1,65}){1,8}(?:=[0-9a-f]{64})?'
 const list = (item: string) => new RegExp(`^(?:${item})(?:,${item})*$`)
 const listOrNone = (item: string) => new RegExp(`^(?:none|${item}(?:,${item})*)$`)
 
@@ -81,6 +84,18 @@ const RULES: Record<string, Rule> = {
     form: list(POLICY),
     excess: (allowed, { workload: { seal_policy } }) =>
       allowed.includes(seal_policy) ? undefined : `sealed-workload has seal_policy ${seal_policy}`,
+  },
+  /** Each as `/models`, or as `/models=<root hash>`. */
+  weights: {
+    form: listOrNone(VOLUME),
+    otherwise: 'none',
+    excess(allowed, { workload: { weights = [] } }) {
+      const volume = weights.find(
+        ({ path, root_hash }) =>
+          !(allowed.includes(path) || allowed.includes(`${path}=${root_hash}`)),
+      )
+      return volume && `sealed-workload has weights ${volume.path}=${volume.root_hash}`
+    },
   },
 }
 

@@ -13,6 +13,8 @@ export interface PlaceDeps {
   pauseImage: string
   /** An empty directory for the activations of the replica of this name. */
   mount: (name: string) => Promise<string>
+  /** Where the weights volume of this root hash is mounted. */
+  volume: (rootHash: string) => string
   /** Listens for what a workload that takes part itself asks over its link. */
   hear?: (link: ReplicaLink) => Promise<Listening>
   /** Resolves when the workload can serve, seen from the relay; rejects after its own deadline. */
@@ -86,6 +88,12 @@ export async function bear(
     ...(config.runtime && { runtime: config.runtime }),
     ...(config.shm_bytes !== undefined && { shmBytes: config.shm_bytes }),
     ...(config.tmp_bytes !== undefined && { tmpBytes: config.tmp_bytes }),
+    ...(config.weights && {
+      weights: config.weights.map(({ path, root_hash }) => ({
+        source: deps.volume(root_hash),
+        target: path,
+      })),
+    }),
   })
   place.workloadId = workloadId
   if (stopped.aborted) throw new Error('the embassy is stopping')

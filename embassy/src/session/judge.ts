@@ -6,6 +6,8 @@ import {
   type Commit,
   fromHex,
   type Limits,
+  modelDigest,
+  rootHashes,
   SealedError,
 } from '@sealed/protocol'
 import { contentDigest } from '../digests.ts'
@@ -117,7 +119,8 @@ async function observeFor(
     const from = epoch
       ? { directory: activations, session: session.id }
       : { directory: activations }
-    const observed = await observe(from, limits.activations_ms, config.image, session.salt)
+    const model = await modelDigest(config.image, rootHashes(config))
+    const observed = await observe(from, limits.activations_ms, model, session.salt)
     if (observed.kind === 'invalid')
       throw new Refused(observed.reason, 'activations.invalid', observed.message)
     if (observed.kind === 'seen') return observed

@@ -73,6 +73,7 @@ interface Given extends Pick<LedgerDeps, 'onEnded' | 'steps'> {
   policy?: Workload['seal_policy']
   protocol?: Workload['protocol']
   probeIntervalMs?: number
+  weights?: Workload['weights']
 }
 
 /** A safetensors file of one token in one layer. */
@@ -108,6 +109,7 @@ export class EmbassyWorld {
       policy = epoch ? 'epoch' : 'request',
       probeIntervalMs,
       protocol,
+      weights,
       ...watching
     } = given
     this.machine = machine
@@ -169,6 +171,7 @@ export class EmbassyWorld {
         ...(protocol && { protocol }),
         seal_policy: policy,
         version: 1,
+        ...(weights && { weights }),
       },
       digest: DIGEST,
     } as const
@@ -179,6 +182,7 @@ export class EmbassyWorld {
       firstIndex: 0,
       seal: mortal(this.seal, this.life),
       containers: mortal(this.containers, this.life),
+      volume: (rootHash) => `/weights/${rootHash}`,
       pauseImage: DIGEST,
       mount: async (name) => {
         rmSync(this.directoryOf(name), { recursive: true, force: true })

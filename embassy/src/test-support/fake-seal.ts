@@ -1,6 +1,6 @@
 // A firewall and a container engine that keep what fleets need of them, and can be told to fail at their k-th call.
 import { SealedError } from '@sealed/protocol'
-import type { Containers } from '../containers/index.ts'
+import type { Containers, WorkloadSpec } from '../containers/index.ts'
 import type { LinkSpec, ReplicaLink, Seal, SealReading } from '../seal/index.ts'
 
 /** Counts down; the call at which it is zero fails. */
@@ -70,6 +70,8 @@ export class FakeContainers implements Containers, Countdown {
   failAt = Number.POSITIVE_INFINITY
   /** Containers that run, and what is to be told when one ends. */
   readonly running = new Map<string, () => void>()
+  /** What workloads were started with. */
+  readonly started: WorkloadSpec[] = []
   #made = 0
 
   async #call<T>(act: () => T): Promise<T> {
@@ -85,8 +87,11 @@ export class FakeContainers implements Containers, Countdown {
 
   loadImage = () => this.#call(() => undefined)
   startPause = ({ name }: { name: string }) => this.#call(() => ({ id: this.#make(name), pid: 1 }))
-  startWorkload = ({ name, image }: { name: string; image: string }) =>
-    this.#call(() => ({ id: this.#make(name), image }))
+  startWorkload = (spec: WorkloadSpec) =>
+    this.#call(() => {
+      this.started.push(spec)
+      return { id: this.#make(spec.name), image: spec.image }
+    })
   restart = () => this.#call(() => undefined)
   ended = (id: string) =>
     new Promise<{ exitCode: number; outOfMemory: boolean }>((resolve) => {

@@ -65,11 +65,26 @@ const ASKING = {
   'a runtime': { runtime: 'runsc', pids: 128 },
   'shared memory': { shm_bytes: 1024 * 1024 },
   'a larger /tmp': { tmp_bytes: 1024 * 1024 },
+  'a weights volume': { weights: [{ path: '/models', root_hash: 'ab'.repeat(32) }] },
 }
 
 test.each(Object.entries(ASKING))('%s is refused where nothing is sealed', async (_, change) => {
   await expect(load(change)).rejects.toThrow(/where nothing is sealed/)
   expect((await load(change, SEALING)).workloads).toHaveLength(1)
+})
+
+test('what is measured names weights volumes by their root hashes, where there are some', async () => {
+  const [first, second] = ['ee'.repeat(32), '11'.repeat(32)]
+  const weights = [
+    { path: '/models', root_hash: first },
+    { path: '/adapter', root_hash: second },
+  ]
+  const measured = async (change: object) => {
+    const { deployment, workloads } = await load(change, SEALING)
+    return measuredConfiguration(deployment, workloads).workloads[0]!
+  }
+  expect((await measured({ weights })).weights).toEqual([first, second])
+  expect(await measured({})).not.toHaveProperty('weights')
 })
 
 test('what is measured says that it cannot seal, and only then', async () => {

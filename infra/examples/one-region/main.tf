@@ -62,6 +62,7 @@ module "fleet" {
   technology   = var.technology
   machine_type = var.machine_type
   disk_gb      = var.disk_gb
+  weights      = var.weights
   machines     = var.machines
   roll         = var.roll
   host         = var.host

@@ -52,6 +52,12 @@ variable "disk_gb" {
   default     = 50
 }
 
+variable "weights" {
+  type        = list(string)
+  description = "Images of weights volumes, by self link (README, Weights); [] where weights are in the workload's image."
+  default     = []
+}
+
 variable "machines" {
   type = object({
     min = number

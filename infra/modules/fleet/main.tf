@@ -65,7 +65,7 @@ resource "google_compute_region_instance_template" "sealed" {
     instance_termination_action = local.technology.spot ? "DELETE" : null
   }
 
-  # The only one. At its first start the machine makes what is left behind the image its state partition, encrypted under a
+  # The machine's own. At its first start it makes what is left behind the image its state partition, encrypted under a
   # key that its TPM releases to the approved image alone: useless to any other machine, and ends with this one.
   disk {
     boot         = true
@@ -74,6 +74,21 @@ resource "google_compute_region_instance_template" "sealed" {
     source_image = var.image
     disk_type    = var.disk_type
     disk_size_gb = var.disk_gb
+  }
+
+  # Weights volumes, a copy for each machine: Google makes new disks to be written alone, and shares one for reading in one
+  # zone only. It matters to nobody: the image looks for a volume by its root hash on whatever disk, opens that to be read,
+  # and holds every block against the hash.
+  dynamic "disk" {
+    for_each = var.weights
+
+    content {
+      boot         = false
+      auto_delete  = true
+      device_name  = "weights-${disk.key}"
+      source_image = disk.value
+      disk_type    = var.disk_type
+    }
   }
 
   # No access_config: no address of its own. What comes in comes through the balancer, what goes out through the NAT.
@@ -102,6 +117,11 @@ resource "google_compute_region_instance_template" "sealed" {
     precondition {
       condition     = can(regex(local.technology.machines, var.machine_type))
       error_message = "machine_type ${var.machine_type} does not run ${var.technology}: it must match ${local.technology.machines}."
+    }
+
+    precondition {
+      condition     = length(try(var.workload.weights, [])) == length(var.weights)
+      error_message = "weights must name one image for each of the workload's weights: a volume that is on no disk keeps a machine from starting."
     }
 
     precondition {

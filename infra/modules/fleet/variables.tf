@@ -76,6 +76,17 @@ variable "disk_gb" {
   }
 }
 
+variable "weights" {
+  type        = list(string)
+  description = "Self links of images that hold the workload's weights volumes (sealed weights pack), in any order; each machine gets a disk of each. The image's label sealed.weights must allow what the workload names."
+  default     = []
+
+  validation {
+    condition     = length(var.weights) <= 8
+    error_message = "weights must be at most 8, as many as a workload names."
+  }
+}
+
 variable "machines" {
   type = object({
     min = number

@@ -60,6 +60,7 @@ const workload = {
   prefix_cache: 'off',
   seal_policy: 'request',
   version: 1,
+  weights: [{ path: '/models', root_hash: 'ab'.repeat(32) }],
 }
 const deployment = {
   api_keys: '/etc/sealed/keys.json',

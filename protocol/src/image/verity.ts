@@ -1,5 +1,5 @@
-// The hash tree of dm-verity (format 1, SHA-256, blocks of 4096 bytes): recomputed over a root's blocks, up to the root
-// hash that the kernel's command line names. The tree that lies on the disk is not looked at: it is only a cache of this.
+// The hash tree of dm-verity (format 1, SHA-256, blocks of 4096 bytes): recomputed over a file system's blocks, up to the
+// root hash that was measured. A tree that lies on a disk is not looked at: it is only a cache of this.
 import { type Bytes, sha256 } from '../bytes.ts'
 
 export const BLOCK = 4096
@@ -9,20 +9,33 @@ const AT_ONCE = 256
 /** Answers with block `index` of what is verified. */
 export type ReadBlock = (index: number) => Promise<Uint8Array>
 
-export async function verityRootHash(
+export interface HashTree {
+  root: Bytes
+  /** In the order in which the kernel reads them behind the data: from the one block at the top down. */
+  levels: Uint8Array[]
+}
+
+/** Of two blocks or more: over a single one the kernel makes no tree. */
+export async function verityTree(
   readBlock: ReadBlock,
   blocks: number,
   salt: Uint8Array,
-): Promise<Bytes> {
-  let level = await hashAll(readBlock, blocks, salt)
-  while (level.length > BLOCK) {
-    const below = level
+): Promise<HashTree> {
+  const levels = [await hashAll(readBlock, blocks, salt)]
+  while (levels[0]!.length > BLOCK) {
+    const below = levels[0]!
     const next = (index: number) =>
       Promise.resolve(below.subarray(index * BLOCK, (index + 1) * BLOCK))
-    level = await hashAll(next, below.length / BLOCK, salt)
+    levels.unshift(await hashAll(next, below.length / BLOCK, salt))
   }
-  return sha256(salt, level)
+  return { root: await sha256(salt, levels[0]!), levels }
 }
+
+export const verityRootHash = async (
+  readBlock: ReadBlock,
+  blocks: number,
+  salt: Uint8Array,
+): Promise<Bytes> => (await verityTree(readBlock, blocks, salt)).root
 
 /** The hashes of all blocks, filled up with zeros to whole blocks. */
 async function hashAll(

@@ -4,14 +4,15 @@ import type { AttestationDocument } from '../attestation.ts'
 import type { Policy } from '../policy.ts'
 import type { Statement, StatementType } from '../statement.ts'
 import { notSealed } from '../unsealed.ts'
+import { modelDigest } from '../weights.ts'
 import { ensure, Refusal } from './checks.ts'
 
 /** Throws `Refusal` unless these statements are of such a session. */
-export function acceptSession(
+export async function acceptSession(
   statements: readonly Statement[],
   { configuration }: AttestationDocument,
   policy: Policy,
-): string {
+): Promise<string> {
   const find = <T extends StatementType>(type: T) =>
     statements.find((statement) => statement.type === type) as
       | Extract<Statement, { type: T }>
@@ -38,6 +39,12 @@ export function acceptSession(
     `seal policy ${enforced.policy} is not accepted`,
   )
   ensure(enforced.probes.reached === 0, 'a probe got through the seal')
+  const model = await modelDigest(workload.image, workload.weights)
+  for (const statement of statements)
+    ensure(
+      statement.type !== 'activations.observed' || statement.model === model,
+      'activations were taken for those of another model than measured',
+    )
   const checked = find('seal.checked')
   ensure(
     !checked || checked.ruleset_digest === enforced.ruleset_digest,

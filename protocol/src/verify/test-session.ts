@@ -129,7 +129,7 @@ const answered = async (salt: Uint8Array): Promise<Draft[]> => [
     content_digest: hexOf(0xdd),
     hidden: 128,
     layers: 4,
-    model: hexOf(0xee),
+    model: hexOf(0xa1),
     tokens: 12,
   },
   {

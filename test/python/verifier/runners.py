@@ -6,7 +6,7 @@ import pathlib
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from . import event_log, event_stream, forms, tpm, wire
+from . import event_log, event_stream, forms, tpm, weights, wire
 from .audit import Failed, audit
 from .cosigned import cosigned_at, open_cosigned, parse_proof
 from .ear import ear_of
@@ -268,6 +268,18 @@ def _audit(case, file):
         return {"check": failed.check, "code": failed.code}
 
 
+def _weights_volume(case, _):
+    if case["of"] == "length":
+        blocks = weights.data_blocks(case["bytes"])
+        return {"blocks": blocks, "salt": weights.salt_of(blocks).hex()}
+    if case["of"] == "root":
+        data = weights.blocks_of(case["runs"])
+        made = weights.root_of(data, weights.salt_of(len(data))).hex()
+    else:
+        made = weights.model_of(case)
+    ensure(made == case["stated"], "another")
+
+
 def _ear(case, file):
     ear, wanted = ear_of(**edited(file["base"], *case["edits"])), edited(file["common"]["ear"], *case["expect"]["edits"])
     same = json.dumps(ear, sort_keys=True) == json.dumps(wanted, sort_keys=True)
@@ -283,5 +295,5 @@ RUNNERS = {
     "attestation_key": _attestation_key, "quote": _quote, "measurement": _measurement, "launch": _launch, "event_log": _event_log,
     "policy": _policy, "report_data": _report_data, "tlog_proof": _tlog_proof,
     "tile": _tile, "tile_path": lambda case, _: parse_path(case["path"]), "state": _state,
-    "audit": _audit, "ear": _ear, "ear_bundle": _ear_bundle,
+    "weights_volume": _weights_volume, "audit": _audit, "ear": _ear, "ear_bundle": _ear_bundle,
 }

@@ -2,6 +2,7 @@
 import re
 
 from .encodings import ensure
+from .weights import model_of
 
 LETTERS = {
     "request.received": "r", "seal.enforced": "e", "input_key.revealed": "k", "activations.observed": "o",
@@ -79,6 +80,8 @@ def check_configuration(statements, configuration, policy):
     if not enforced:
         return
     ensure(enforced["image"] == measured[0]["image"], "another image")
+    model = model_of(measured[0])
+    ensure(all(each["model"] == model for each in statements if each["type"] == "activations.observed"), "another model")
     ensure(enforced["policy"] == measured[0]["seal_policy"], "another seal policy")
     ensure(enforced["policy"] in policy["seal_policies"], "a seal that nobody accepts")
     ensure(enforced["probes"]["reached"] == 0, "a probe got through")
