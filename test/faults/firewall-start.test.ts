@@ -41,7 +41,8 @@ async function beforeEachWatch(script: string): Promise<void> {
 
 const starts = async () =>
   (await readFile(join(directory, 'starts'), 'utf8')).split('\n').length - 1
-const open = () => Firewall.open({ namespace: undefined, timeoutMs: 2_000, prefix: PREFIX })
+const open = () =>
+  Firewall.open({ namespace: undefined, timeoutMs: 2_000, prefix: PREFIX, fences: FENCE })
 
 test('the table of the fences is there before the watch is', async () => {
   await beforeEachWatch(

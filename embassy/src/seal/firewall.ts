@@ -4,7 +4,7 @@
 import { SealedError } from '@sealed/protocol'
 import type { Listing } from './listing.ts'
 import { type Nft, openNft } from './nft.ts'
-import { fence, fenceTable, type Heard, MARKS, Watch, type WatchOptions } from './watch.ts'
+import { fence, type Heard, MARKS, Watch, type WatchOptions } from './watch.ts'
 
 /** nft keeps every line that it was given and searches them all at each new one: at this many it is replaced. */
 const LINES_PER_PROCESS = 500
@@ -46,7 +46,7 @@ export class Firewall {
     const nft = openNft(options)
     try {
       // Before the watch: it reads what there is, then listens, and cannot name what was made in between.
-      const table = `table inet ${fenceTable(options.prefix)}`
+      const table = `table inet ${options.fences}`
       await nft.request([`add ${table}`, `list ${table}`], 1)
       for (let attempt = 1; ; attempt += 1) {
         const firewall = new Firewall(options, nft, new Watch(options))
@@ -107,7 +107,7 @@ export class Firewall {
     this.#lines += lines.length + 1
     const mark = this.#nextMark()
     const passed = fenced ? this.#watch.passed(mark) : undefined
-    const sent = fenced ? [fence(this.#options.prefix, mark), ...lines] : lines
+    const sent = fenced ? [fence(this.#options.fences, mark), ...lines] : lines
     const [heard, listings] = await Promise.all([passed, this.#nft.request(sent, count)])
     for (const asked of round)
       asked.answer.resolve({
@@ -125,7 +125,7 @@ export class Firewall {
     })
     passed.catch(() => undefined)
     while (!heard) {
-      await this.#nft.request([fence(this.#options.prefix, mark), list], 1)
+      await this.#nft.request([fence(this.#options.fences, mark), list], 1)
       await Promise.race([passed, new Promise((resolve) => setTimeout(resolve, FIRST_FENCE_MS))])
     }
     await passed

@@ -11,6 +11,7 @@ import { FAMILIES, type Ruleset, ruleset, tableName } from './ruleset.ts'
 import { createTools, type Tools } from './tools.ts'
 import {
   claimBlock,
+  claimTable,
   createPair,
   deleteTables,
   devicesOf,
@@ -188,13 +189,14 @@ class NftSeal implements Seal {
     await this.#sweep()
   }
 
-  get #prefix(): string {
-    return `sealed_${this.#options.id}_`
-  }
-
   async #open(): Promise<void> {
-    const { namespace, timeoutMs = 2_000 } = this.#options
-    this.#firewall = await Firewall.open({ namespace, timeoutMs, prefix: this.#prefix })
+    const { id, namespace, timeoutMs = 2_000 } = this.#options
+    this.#firewall = await Firewall.open({
+      namespace,
+      timeoutMs,
+      prefix: `sealed_${id}_`,
+      fences: claimTable(id, this.#block),
+    })
   }
 
   /** Links before tables: a link without its rules would be open. */

@@ -76,6 +76,9 @@ export const deleteTables = async (tools: Tools, tables: readonly string[]): Pro
     await tools.here(['nft', '-f', '-'], tables.map((table) => `delete table ${table}\n`).join(''))
 }
 
+/** What marks a block of addresses as this instance's. */
+export const claimTable = (id: string, block: number): string => `sealed_${id}_net${block}`
+
 /**
  * Takes a block of addresses that no route of this machine touches. The claim is a table whose creation fails
  * when another instance has the block: only the kernel can decide between two that start at once.
@@ -89,7 +92,7 @@ export async function claimBlock(tools: Tools, id: string): Promise<number> {
     if (used.some((network) => overlap(network, blockNetwork(block)))) continue
     const claim = [
       `create table inet sealed_net_${block}`,
-      `add table inet sealed_${id}_net${block}`,
+      `add table inet ${claimTable(id, block)}`,
     ]
     try {
       await tools.here(['nft', '-f', '-'], `${claim.join('\n')}\n`)

@@ -16,6 +16,8 @@ export interface WatchOptions {
   readonly timeoutMs: number
   /** Every table of ours begins with this. */
   readonly prefix: string
+  /** The table that fences are set in: it is there already, or made for that. One more would cost time at each change. */
+  readonly fences: string
 }
 
 /** What had been heard when a fence was, by table. */
@@ -27,14 +29,11 @@ export interface Passed {
 /** How many marks there are by which a fence is told from every other change: one fence is under way at a time. */
 export const MARKS = 16
 
-export const fenceTable = (prefix: string): string => `${prefix}fence`
-
 /**
  * The change of no effect: a chain without rules or hook is added where it is already, which nft does without reading
  * anything of the ruleset but the names of tables.
  */
-export const fence = (prefix: string, mark: number): string =>
-  `add chain inet ${fenceTable(prefix)} m${mark}`
+export const fence = (table: string, mark: number): string => `add chain inet ${table} m${mark}`
 
 const NEW_GENERATION = /^# new generation \d+ by process (\d+) /
 const TABLE = /\b(?:inet|netdev) (\S+)/
@@ -77,7 +76,7 @@ export class Watch {
     if (this.#failure) throw this.#failure
     const { promise, resolve } = Promise.withResolvers<Passed>()
     this.#fence = {
-      line: fence(this.#options.prefix, mark),
+      line: fence(this.#options.fences, mark),
       heard: () => resolve({ others: this.#others, touched: new Map(this.#touched) }),
     }
     const timer = setTimeout(
