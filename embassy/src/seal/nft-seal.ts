@@ -195,7 +195,7 @@ class NftSeal implements Seal {
       namespace,
       timeoutMs,
       prefix: `sealed_${id}_`,
-      fences: claimTable(id, this.#block),
+      fences: claimTable(this.#block),
     })
   }
 

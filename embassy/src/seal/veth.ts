@@ -67,17 +67,24 @@ export async function tablesOf(tools: Tools, id: string): Promise<string[]> {
   const listing = await tools.here(['nft', 'list', 'tables'])
   const tables = listing.split('\n').map((line) => line.replace(/^table /, ''))
   const own = tables.filter((table) => table.split(' ')[1]?.startsWith(`sealed_${id}_`))
-  const blocks = own.map((table) => /_net(\d+)$/.exec(table)?.[1]).filter(Boolean)
-  return [...own, ...blocks.map((block) => `inet sealed_net_${block}`)]
+  for (const table of tables.filter((table) => CLAIM.test(table))) {
+    // One that is gone by now was another's.
+    const claim = await tools.here(['nft', 'list', 'table', ...table.split(' ')]).catch(() => '')
+    if (claim.includes(`chain ${claimant(id)} {`)) own.push(table)
+  }
+  return own
 }
+
+const CLAIM = /^inet sealed_net_\d+$/
+/** The table that is a block's claim. */
+export const claimTable = (block: number): string => `sealed_net_${block}`
+/** A chain without rules in that table: whose claim it is. */
+const claimant = (id: string): string => `by_${id}`
 
 export const deleteTables = async (tools: Tools, tables: readonly string[]): Promise<void> => {
   if (tables.length > 0)
     await tools.here(['nft', '-f', '-'], tables.map((table) => `delete table ${table}\n`).join(''))
 }
-
-/** What marks a block of addresses as this instance's. */
-export const claimTable = (id: string, block: number): string => `sealed_${id}_net${block}`
 
 /**
  * Takes a block of addresses that no route of this machine touches. The claim is a table whose creation fails
@@ -91,8 +98,8 @@ export async function claimBlock(tools: Tools, id: string): Promise<number> {
   for (const block of blockOrder(id)) {
     if (used.some((network) => overlap(network, blockNetwork(block)))) continue
     const claim = [
-      `create table inet sealed_net_${block}`,
-      `add table inet ${claimTable(id, block)}`,
+      `create table inet ${claimTable(block)}`,
+      `add chain inet ${claimTable(block)} ${claimant(id)}`,
     ]
     try {
       await tools.here(['nft', '-f', '-'], `${claim.join('\n')}\n`)
