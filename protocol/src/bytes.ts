@@ -1,5 +1,6 @@
 // Byte helpers shared by every format: encodings are strict, so that one value has one spelling.
 import { SealedError } from './errors.ts'
+import * as primitives from './primitives.ts'
 
 /** Bytes backed by an ordinary ArrayBuffer, as Web Crypto wants them. */
 export type Bytes = Uint8Array<ArrayBuffer>
@@ -112,10 +113,8 @@ export function fromBase64url(text: string): Bytes {
   return fromBase64(standard.padEnd(Math.ceil(text.length / 4) * 4, '='))
 }
 
-export async function sha256(...parts: Uint8Array[]): Promise<Bytes> {
-  const data = parts.length === 1 ? parts[0]! : concat(...parts)
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', data as Bytes))
-}
+export const sha256 = (...parts: Uint8Array[]): Promise<Bytes> =>
+  primitives.sha256(parts.length === 1 ? parts[0]! : concat(...parts))
 
 export async function sha256Hex(...parts: Uint8Array[]): Promise<string> {
   return toHex(await sha256(...parts))

@@ -1,8 +1,8 @@
-// Fernet (github.com/fernet/spec, version 0x80) over Web Crypto: binary safe, and in two halves, so that a process
-// can check a token with the signing half before anyone gives it the encryption half. Never decrypts what has not
-// authenticated.
-import { type Bytes, concat, fromBase64, toBase64 } from './bytes.ts'
+// Fernet (github.com/fernet/spec, version 0x80): binary safe, and in two halves, so that a process can check a token with
+// the signing half before anyone gives it the encryption half. Never decrypts what has not authenticated.
+import { type Bytes, concat, equal, fromBase64, toBase64 } from './bytes.ts'
 import { SealedError } from './errors.ts'
+import { aesCbc, hmacSha256 } from './primitives.ts'
 
 const HEADER = 9
 const IV = 16
@@ -26,11 +26,6 @@ export interface AuthenticToken {
 const CLOCK_SKEW_SECONDS = 60
 const invalid = () => new SealedError('fernet.invalid', 'Fernet token does not authenticate')
 
-const hmacKey = (raw: Uint8Array, usage: 'sign' | 'verify') =>
-  crypto.subtle.importKey('raw', raw as Bytes, { name: 'HMAC', hash: 'SHA-256' }, false, [usage])
-const aesKey = (raw: Uint8Array, usage: 'encrypt' | 'decrypt') =>
-  crypto.subtle.importKey('raw', raw as Bytes, 'AES-CBC', false, [usage])
-
 /** The two 16-byte halves of a 32-byte Fernet key: signing, then encryption. */
 export function splitKey(key: Uint8Array): { signing: Bytes; encryption: Bytes } {
   if (key.length !== 32)
@@ -50,15 +45,9 @@ export async function encryptToken(
   head[0] = 0x80
   const seconds = Math.floor((options.now ?? Date.now()) / 1000)
   new DataView(head.buffer).setBigUint64(1, BigInt(seconds))
-  const encryption = await aesKey(halves.encryption, 'encrypt')
-  const ciphertext = await crypto.subtle.encrypt(
-    { name: 'AES-CBC', iv },
-    encryption,
-    plaintext as Bytes,
-  )
-  const signed = concat(head, iv, new Uint8Array(ciphertext))
-  const mac = await crypto.subtle.sign('HMAC', await hmacKey(halves.signing, 'sign'), signed)
-  return toBase64(concat(signed, new Uint8Array(mac)))
+  const ciphertext = await (await aesCbc(halves.encryption)).encrypt(iv, plaintext)
+  const signed = concat(head, iv, ciphertext)
+  return toBase64(concat(signed, await hmacSha256(halves.signing, signed)))
     .replaceAll('+', '-')
     .replaceAll('/', '_')
 }
@@ -74,8 +63,7 @@ export async function authenticateToken(
   if (body < IV || body % IV !== 0 || bytes[0] !== 0x80) throw invalid()
   const signed = bytes.subarray(0, bytes.length - MAC)
   const mac = bytes.subarray(bytes.length - MAC)
-  if (!(await crypto.subtle.verify('HMAC', await hmacKey(signing, 'verify'), mac, signed)))
-    throw invalid()
+  if (!equal(await hmacSha256(signing, signed), mac)) throw invalid()
   if (options.ttlSeconds !== undefined) {
     const now = Math.floor((options.now ?? Date.now()) / 1000)
     const made = Number(new DataView(bytes.buffer).getBigUint64(1))
@@ -96,11 +84,9 @@ export async function decryptAuthentic(
   encryption: Uint8Array,
   token: AuthenticToken,
 ): Promise<Bytes> {
-  const key = await aesKey(encryption, 'decrypt')
+  const cipher = await aesCbc(encryption)
   try {
-    return new Uint8Array(
-      await crypto.subtle.decrypt({ name: 'AES-CBC', iv: token.iv }, key, token.ciphertext),
-    )
+    return await cipher.decrypt(token.iv, token.ciphertext)
   } catch {
     throw invalid()
   }

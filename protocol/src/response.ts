@@ -2,6 +2,7 @@
 // reordered, reflected or spliced stream is always an error and never a shorter answer.
 import { type Bytes, concat, u32be, utf8 } from './bytes.ts'
 import { SealedError } from './errors.ts'
+import { type Aead, aesGcm, hkdfSha256 } from './primitives.ts'
 
 export const RESPONSE_TYPE = 'application/vnd.sealed-response'
 /** Bound of one frame's ciphertext. */
@@ -18,47 +19,32 @@ export interface Frame {
   plaintext: Bytes
 }
 
-async function hkdf(
-  secret: Uint8Array,
-  salt: Uint8Array,
-  info: Uint8Array,
-  bits: number,
-): Promise<Bytes> {
-  const key = await crypto.subtle.importKey('raw', secret as Bytes, 'HKDF', false, ['deriveBits'])
-  const params = { name: 'HKDF', hash: 'SHA-256', salt: salt as Bytes, info: info as Bytes }
-  return new Uint8Array(await crypto.subtle.deriveBits(params, key, bits))
-}
-
-async function frameKey(
-  context: ResponseContext,
-  serverRandom: Uint8Array,
-  usage: 'encrypt' | 'decrypt',
-): Promise<CryptoKey> {
+async function frameCipher(context: ResponseContext, serverRandom: Uint8Array): Promise<Aead> {
   const info = concat(utf8('sealed/response/v1'), serverRandom)
-  const raw = await hkdf(context.responseSecret, context.headerDigest, info, 256)
-  return crypto.subtle.importKey('raw', raw, 'AES-GCM', false, [usage])
+  return aesGcm(await hkdfSha256(context.responseSecret, context.headerDigest, info))
 }
 
 /** The per-session salt under which contents are digested in statements; client and embassy derive it alike. */
 export const sessionSalt = (context: ResponseContext): Promise<Bytes> =>
-  hkdf(context.responseSecret, context.headerDigest, utf8('sealed/salt/v1'), 256)
+  hkdfSha256(context.responseSecret, context.headerDigest, utf8('sealed/salt/v1'))
 
 export interface ResponseContext {
   responseSecret: Uint8Array
   headerDigest: Uint8Array
 }
 
-const parameters = (context: ResponseContext, number: number, type: number) => {
+/** The nonce of a frame, its number; and what it is bound to. */
+const boundTo = (context: ResponseContext, number: number, type: number): [Bytes, Bytes] => {
   const iv = new Uint8Array(12)
   new DataView(iv.buffer).setUint32(8, number)
-  return { name: 'AES-GCM', iv, additionalData: concat(context.headerDigest, Uint8Array.of(type)) }
+  return [iv, concat(context.headerDigest, Uint8Array.of(type))]
 }
 
 /** Writes frames in order. The caller sends `serverRandom` first, then each returned frame. */
 export class ResponseWriter {
   readonly serverRandom: Bytes
   readonly #context: ResponseContext
-  readonly #key: Promise<CryptoKey>
+  readonly #cipher: Promise<Aead>
   #number = 0
 
   constructor(
@@ -67,7 +53,7 @@ export class ResponseWriter {
   ) {
     this.serverRandom = serverRandom
     this.#context = context
-    this.#key = frameKey(context, serverRandom, 'encrypt')
+    this.#cipher = frameCipher(context, serverRandom)
   }
 
   /** One frame: u32 length of the ciphertext, u8 type, ciphertext with tag. */
@@ -78,10 +64,8 @@ export class ResponseWriter {
         `a frame carries at most ${MAX_FRAME_PLAINTEXT} bytes`,
       )
     const code = FRAME_TYPES.indexOf(type)
-    const algorithm = parameters(this.#context, this.#number++, code)
-    const sealed = new Uint8Array(
-      await crypto.subtle.encrypt(algorithm, await this.#key, plaintext as Bytes),
-    )
+    const bound = boundTo(this.#context, this.#number++, code)
+    const sealed = await (await this.#cipher).encrypt(...bound, plaintext)
     return concat(u32be(sealed.length), Uint8Array.of(code), sealed)
   }
 }
@@ -109,7 +93,7 @@ async function* readFrames(
 ): AsyncGenerator<Frame, void, void> {
   const serverRandom = await source.take(SERVER_RANDOM_BYTES)
   if (!serverRandom) throw truncated()
-  const key = await frameKey(context, serverRandom, 'decrypt')
+  const cipher = await frameCipher(context, serverRandom)
   for (let number = 0, started = false; ; number++) {
     const head = await source.take(5)
     if (!head) throw truncated()
@@ -120,8 +104,7 @@ async function* readFrames(
     if (!ciphertext) throw truncated()
     let plaintext: Bytes
     try {
-      const algorithm = parameters(context, number, head[4]!)
-      plaintext = new Uint8Array(await crypto.subtle.decrypt(algorithm, key, ciphertext))
+      plaintext = await cipher.decrypt(...boundTo(context, number, head[4]!), ciphertext)
     } catch {
       throw broken('a frame does not authenticate')
     }

@@ -1,9 +1,10 @@
 // Statements: what the embassy saw in one session, in order (SPEC.md, "Statements"). They hold no key, no plaintext
 // and no score; contents appear as digests under the session's salt.
 import * as v from 'valibot'
-import { type Bytes, sha256, toHex } from './bytes.ts'
+import { sha256, toHex } from './bytes.ts'
 import { expectSchema } from './envelope.ts'
 import { parseCanonical } from './json.ts'
+import { hmacSha256 } from './primitives.ts'
 import { base64url, check, decimal, digest, hex, integer, name, text } from './schema.ts'
 import { unsealedReason } from './unsealed.ts'
 
@@ -193,16 +194,8 @@ export const parseSessionLeaf = (value: unknown): SessionLeaf =>
   check(sessionLeaf, value, 'leaf', 'receipt.invalid')
 
 /** HMAC-SHA256 under the session's salt of the SHA-256 of some content: what stands for it in a statement. */
-export async function contentDigest(salt: Uint8Array, contentSha256: Uint8Array): Promise<string> {
-  const key = await crypto.subtle.importKey(
-    'raw',
-    salt as Bytes,
-    { name: 'HMAC', hash: 'SHA-256' },
-    false,
-    ['sign'],
-  )
-  return toHex(new Uint8Array(await crypto.subtle.sign('HMAC', key, contentSha256 as Bytes)))
-}
+export const contentDigest = async (salt: Uint8Array, contentSha256: Uint8Array): Promise<string> =>
+  toHex(await hmacSha256(salt, contentSha256))
 
 export const saltedDigest = async (salt: Uint8Array, content: Uint8Array): Promise<string> =>
   contentDigest(salt, await sha256(content))
