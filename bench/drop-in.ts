@@ -20,6 +20,8 @@ const REQUESTS = new Map([
   [32, 640],
   [256, 1_280],
 ])
+/** Of each path: compiling goes on for some hundred requests, in more processes behind our doors than beside them. */
+const WARM_UP = 1_000
 const CHUNKS = 20
 const EVERY_MS = 10
 const bodyOf = (more: object = {}) =>
@@ -71,6 +73,7 @@ export async function benchDropIn(): Promise<void> {
         },
       ],
     ]
+    for (const [, path] of paths) await load(WARM_UP, 32, () => path(WHOLE, () => {}))
     for (const connections of REQUESTS.keys()) await compareWhole(paths, connections)
     for (const connections of REQUESTS.keys()) await compareStreams(paths, connections)
     sayRsa()

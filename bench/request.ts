@@ -1,19 +1,24 @@
-// Where the time of one lone request goes, with the no-op workload: step by step from its statements, CPU by process,
-// waits for the TPM and for the disk apart.
+// Where the time of a request goes, with the no-op workload: of a lone one step by step from its statements, CPU by
+// process, waits for the TPM and for the disk apart; and CPU by process where many come at a time.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ask, attest } from '@sealed/client'
 import { decodeReceipt, parsePolicy, unspliceReceipt } from '@sealed/protocol'
-import type { Instance } from '../scripts/up.ts'
-import { childOf, cpuMs, endedChildrenMs } from './support/cpu.ts'
+import { type Instance, up } from '../scripts/up.ts'
+import { load } from './support/load.ts'
+import { type Process, processesOf } from './support/processes.ts'
 import { median, ms, quantile, table } from './support/table.ts'
 
 const REQUESTS = 500
 /** Compiling goes on for some hundred requests in each process; what is shown is what a running one costs. */
 const WARM_UP = 1_000
 const FSYNC_REQUESTS = 50
+const CALLERS = 32
+const CROWD_REQUESTS = 3_200
 const ENDPOINT = '/v1/chat/completions'
 const BODY = JSON.stringify({
   model: 'noop',
@@ -22,14 +27,7 @@ const BODY = JSON.stringify({
 
 /** `trace`: whether strace is here to count what reaches the disk. */
 export async function benchRequest(instance: Instance, trace: boolean): Promise<void> {
-  const plain = async () => {
-    const response = await fetch(`${instance.url}${ENDPOINT}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: BODY,
-    })
-    return unspliceReceipt(new Uint8Array(await response.arrayBuffer()))!.receipt
-  }
+  const plain = () => plainReceipt(instance)
   const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
   const attested = await attest({ url: instance.url, policy })
   const envelope = async () =>
@@ -44,6 +42,38 @@ export async function benchRequest(instance: Instance, trace: boolean): Promise<
   await door(instance, 'plain door', plain)
   await door(instance, 'envelope door (client included in the wall time, not in the CPU)', envelope)
   if (trace) await fsyncs(instance, plain)
+}
+
+/** CPU of a request where many callers are waiting: what a commit, a quote or a wake-up costs is shared by several. */
+export async function benchCrowd(): Promise<void> {
+  const crowds = [
+    ['each request sealed by itself, 8 replicas', { replicas: 8 }],
+    ['one epoch, one replica', { epoch: { max_ms: 3_600_000, sessions: 64 } }],
+  ] as const
+  for (const [name, options] of crowds) {
+    const state = await mkdtemp(join(tmpdir(), 'sealed-bench-'))
+    const instance = await up(state, { workload: 'noop', ...options })
+    try {
+      const call = async () => void (await plainReceipt(instance))
+      await load(WARM_UP, CALLERS, call)
+      const processes = processesOf(instance)
+      const before = processes.map(({ spentMs }) => spentMs())
+      const { rate } = await load(CROWD_REQUESTS, CALLERS, call)
+      const spent = processes.map(({ spentMs }, i) => (spentMs() - before[i]!) / CROWD_REQUESTS)
+      cpuTable(`${CALLERS} callers, ${name}, ${rate.toFixed(0)} requests/s`, processes, spent)
+    } finally {
+      await instance.stop()
+    }
+  }
+}
+
+async function plainReceipt(instance: Instance): Promise<string> {
+  const response = await fetch(`${instance.url}${ENDPOINT}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: BODY,
+  })
+  return unspliceReceipt(new Uint8Array(await response.arrayBuffer()))!.receipt
 }
 
 async function door(
@@ -70,14 +100,15 @@ async function door(
       ...steps(receipts),
     ],
   )
+  cpuTable(name, processes, spent)
+}
+
+function cpuTable(title: string, processes: readonly Process[], spent: readonly number[]): void {
   const ours = processes.reduce((sum, { ours }, i) => sum + (ours ? spent[i]! : 0), 0)
   table(
-    `${name}: CPU, ms a request`,
+    `${title}: CPU, ms a request`,
     ['process', 'CPU'],
-    [
-      ...processes.map(({ name: process }, i) => [process, ms(spent[i]!)]),
-      ['all of ours', ms(ours)],
-    ],
+    [...processes.map(({ name }, i) => [name, ms(spent[i]!)]), ['all of ours', ms(ours)]],
   )
 }
 
@@ -90,22 +121,6 @@ function steps(receipts: readonly string[]): string[][] {
     )
     return [`  to ${statement.type}`, ms(median(spans)), ms(quantile(spans, 0.99))]
   })
-}
-
-function processesOf(instance: Instance): { name: string; spentMs: () => number; ours: boolean }[] {
-  const embassy = instance.embassy.pid!
-  const relay = childOf(embassy, 'relay/main.ts')
-  const watch = childOf(embassy, 'nft monitor')
-  // The firewall process is replaced now and then: those before it count too.
-  const firewall = () => cpuMs(childOf(embassy, 'nft -i')) + endedChildrenMs(embassy)
-  return [
-    { name: 'gateway', spentMs: () => cpuMs(instance.gateway.pid!), ours: true },
-    { name: 'relay', spentMs: () => cpuMs(relay), ours: true },
-    { name: 'embassy', spentMs: () => cpuMs(embassy), ours: true },
-    { name: 'nft (firewall)', spentMs: firewall, ours: true },
-    { name: 'nft (its watch)', spentMs: () => cpuMs(watch), ours: true },
-    { name: 'swtpm (stands for the TPM)', spentMs: () => cpuMs(instance.tpmPid!), ours: false },
-  ]
 }
 
 /** Counts what reaches the disk, from outside the process. */

@@ -11,7 +11,7 @@ import { benchDropIn } from './drop-in.ts'
 import { benchLedger } from './ledger.ts'
 import { benchLlamaServer } from './llama-server.ts'
 import { benchProtocol } from './protocol.ts'
-import { benchRequest } from './request.ts'
+import { benchCrowd, benchRequest } from './request.ts'
 import { benchSeal, benchTpm } from './tpm-and-firewall.ts'
 import { benchVerify } from './verify.ts'
 
@@ -35,6 +35,7 @@ try {
 } finally {
   await instance.stop()
 }
+await benchCrowd()
 if (has('nginx')) {
   await benchDropIn()
   await benchDemoModel()
