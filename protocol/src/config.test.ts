@@ -227,6 +227,7 @@ describe('sealed.json', () => {
       body_bytes: 1024 * 1024,
       caller_sessions: 65,
       disk_free_bytes: 256 * 1024 * 1024,
+      listen_ms: 60_000,
       output_bytes: 16 * 1024 * 1024,
       queue: 64,
       queue_ms: 60_000,

@@ -104,6 +104,8 @@ const limitsSchema = v.strictObject({
   caller_sessions: v.optional(integer(1), 65),
   /** No session is begun while less is free where the state directory is. */
   disk_free_bytes: v.optional(integer(1), 256 * 1024 * 1024),
+  /** How long a workload's server may take until it listens; while it says at /health that it is loading, longer. */
+  listen_ms: v.optional(integer(1), 60_000),
   output_bytes: v.optional(integer(1), 16 * 1024 * 1024),
   /** Sessions of one workload that wait for a replica. */
   queue: v.optional(integer(0), 64),

@@ -12,11 +12,12 @@ export interface RelayOptions {
   ingressSocket: string
   gatewayGid: number
   relayUid: number
+  /** How long a workload may take until it listens. */
+  listenMs: number
   onLost: () => Promise<void>
   log: (message: string, fields: Record<string, unknown>) => void
 }
 
-const READY_DEADLINE_MS = 60_000
 const LAST_BACK_OFF_MS = 10_000
 
 export class RelaySupervisor {
@@ -63,13 +64,16 @@ export class RelaySupervisor {
 
   /** Resolves when the workload behind `link` can serve. While it says that it is loading it has the time that it takes. */
   async reach(link: ReplicaLink): Promise<void> {
-    let end = performance.now() + READY_DEADLINE_MS
+    const { listenMs } = this.#options
+    let end = performance.now() + listenMs
     for (;;) {
       const reached = await this.#ask(link)
       if (reached === 'ready') return
-      if (reached === 'loading') end = performance.now() + READY_DEADLINE_MS
+      if (reached === 'loading') end = performance.now() + listenMs
       if (performance.now() > end)
-        throw new Error(`the workload accepts no connection on port ${link.workloadPort}`)
+        throw new Error(
+          `the workload accepts no connection on port ${link.workloadPort} within ${listenMs} ms; one that loads its model first needs more: raise limits.listen_ms in sealed.json`,
+        )
       await delay(25)
     }
   }

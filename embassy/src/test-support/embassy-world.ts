@@ -210,6 +210,7 @@ export class EmbassyWorld {
       ledger: this.ledger,
       limits: {
         activations_ms: 50,
+        listen_ms: 60_000,
         body_bytes: 1,
         caller_sessions: 100,
         disk_free_bytes: 1,
