@@ -143,7 +143,7 @@ export class Fleet {
     return picked
   }
 
-  /** A session has ended well, or before anything was revealed: the seal is let go unless others are under it. */
+  /** A session has ended well, or with nothing given out or left to do: the seal is let go unless others are under it. */
   leave(replica: Replica, session: string): void {
     const { epoch } = replica
     if (!epoch) {

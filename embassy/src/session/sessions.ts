@@ -301,7 +301,11 @@ export class Sessions {
     outputBytes: number,
   ): Promise<ClosedSession | undefined> {
     const replica = session.replica!
-    this.#fleet(session).abandon(replica, session.id, reason)
+    const fleet = this.#fleet(session)
+    // The workload has answered, and nothing of its answer leaves: its replica goes on once the leaf is durable, or any
+    // caller could have it destroyed by asking what it refuses.
+    let goesOn = reason === 'workload.refused' && !replica.epoch
+    if (!goesOn) fleet.abandon(replica, session.id, reason)
     this.#forget(session)
     const abort: Draft = {
       type: 'session.aborted',
@@ -317,8 +321,12 @@ export class Sessions {
       account: session.account,
     }
     try {
-      return await this.#deps.ledger.close(closing)
+      return await this.#deps.ledger.close(closing, () => {
+        if (goesOn) fleet.leave(replica, session.id)
+        goesOn = false
+      })
     } catch (error) {
+      if (goesOn) fleet.abandon(replica, session.id, reason)
       this.#deps.log('abort not written yet', {
         session: session.id,
         error: (error as Error).message,
