@@ -78,8 +78,9 @@ test('a third waits until one of them is gone, whatever is free', async () => {
   await vi.waitUntil(() => world.fleet.pool.waiting === 1)
   const own = await client(3).use([1, 0])
   expect(seatOf(own.receipt)).toBe(`${replica}-${generation! + 1}`)
+  const refused = expect(fourth).rejects.toThrow('replica.unavailable')
   await world.stop()
-  await expect(fourth).rejects.toThrow('replica.unavailable')
+  await refused
   await start(60_000)
 })
 
