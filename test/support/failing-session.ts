@@ -16,7 +16,7 @@ export interface Expected {
 
 export class Failures {
   readonly #world: () => World
-  /** Replica and generation of every failed session. */
+  /** Replica and generation of every session that its workload failed. */
   readonly spent = new Set<string>()
 
   constructor(world: () => World) {
@@ -53,7 +53,8 @@ export class Failures {
     ).toEqual([])
     const replica = replicaOf(receipt)
     expect(this.spent).not.toContain(replica)
-    this.spent.add(replica)
+    // It answered that it will not: whoever asks it that may not have it destroyed.
+    if (abortOf(receipt) !== 'workload.refused') this.spent.add(replica)
   }
 
   /** An answer came from a replica on which nothing ever failed. */
