@@ -138,3 +138,12 @@ async function observeFor(
     'the workload handed over no activations: its answer is withheld',
   )
 }
+
+/** Whether a file of this session may still come, and would then be taken for that of the next one. */
+export const isOwed = ({ end }: Closing, { workload }: Fleet, status: number): boolean =>
+  workload.config.activations === 'safetensors' &&
+  end.kind === 'commit' &&
+  !end.observation &&
+  workload.config.epoch === undefined &&
+  // A request that was refused was not computed.
+  !(status >= 400 && status < 500)

@@ -23,7 +23,7 @@ import { type Draft, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
 import { type AdmissionDeps, admit, signingHalf } from './admission.ts'
 import { Cooperation } from './cooperation.ts'
-import { judge, reasonOf } from './judge.ts'
+import { isOwed, judge, reasonOf } from './judge.ts'
 import { ensureCallerBelow, ensureQueueBelow } from './limits.ts'
 import { opening, openingOfReading } from './opening.ts'
 import { idTaken, over, replayed } from './refusals.ts'
@@ -396,12 +396,3 @@ export class Sessions {
 
 const isEpoch = ({ statements }: { statements: Statement[] }): boolean =>
   statements[0]?.type === 'epoch.begun'
-
-/** Whether a file of this session may still come, and would then be taken for that of the next one. */
-const isOwed = ({ end }: Closing, { workload }: Fleet, status: number): boolean =>
-  workload.config.activations === 'safetensors' &&
-  end.kind === 'commit' &&
-  !end.observation &&
-  workload.config.epoch === undefined &&
-  // A request that was refused was not computed.
-  !(status >= 400 && status < 500)
