@@ -96,6 +96,10 @@ describeBoth('at once as by Web Crypto:', (node) => {
       for (const length of [0, 4, 12, 15, 16, 115])
         await rejected(cipher.decrypt(iv, associated, sealed.slice(0, length)))
       await rejected(cipher.decrypt(iv, associated, concat(sealed, Uint8Array.of(0))))
+      // Nothing but a tag, cut: the beginning of a good one is none.
+      const tag = await cipher.encrypt(iv, associated, new Uint8Array(0))
+      for (const length of [4, 8, 12, 15])
+        await rejected(cipher.decrypt(iv, associated, tag.slice(0, length)))
       await rejected(cipher.decrypt(iv, randomBytes(33), sealed))
       await rejected(cipher.decrypt(randomBytes(12), associated, sealed))
       await rejected((await by.aesGcm(other)).decrypt(iv, associated, sealed))
