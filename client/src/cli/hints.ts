@@ -11,7 +11,8 @@ const HINTS: Partial<Record<Code, string>> = {
     'Check --url: it must be the root of a sealed gateway, and the one that has it.',
   'receipt.pruned':
     'Look for a copy that was kept: `sealed verify FILE --document FILE` needs no gateway.',
-  'evidence.invalid': 'Check --url: it must be the root of a sealed gateway.',
+  'evidence.invalid':
+    'Check --url, which must be the root of a sealed gateway; or, of a file, that it is the one you mean, and whole.',
   'instructions.unauthorized':
     'Ask the operator to list this authority’s id and public key in sealed.json.',
   'registry.unknown_capability':

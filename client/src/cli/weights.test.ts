@@ -148,6 +148,7 @@ describe('sealed weights verify', () => {
     expect((await verify()).err).toContain('no GUID partition table')
     await writeFile(cli.path('volume.img'), 'x')
     expect((await verify()).err).toContain('cut short')
+    expect((await verify()).err).toContain('of a file, that it is the one you mean')
   })
 })
 
