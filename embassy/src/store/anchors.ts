@@ -2,7 +2,7 @@
 // begun or closed and over what the database then held. Both are written here before the TPM moves, so that after a cut
 // the TPM is behind by one step at most.
 import { createHash, hash } from 'node:crypto'
-import { canonicalize, SealedError, type Statement } from '@sealed/protocol'
+import { canonicalize, SealedError } from '@sealed/protocol'
 import { getMeta, type Statements, setMeta } from './rows.ts'
 
 export interface Anchors {
@@ -14,6 +14,12 @@ export interface Anchors {
   link: Uint8Array
   /** Sessions that the last step began: while the TPM has not taken it, nothing of them was revealed. */
   opened: string[]
+}
+
+/** A session or an epoch that a step begins: its opening statements as they stand on disk. */
+export interface Begun {
+  id: string
+  text: string
 }
 
 /** What the last checkpoint is of. */
@@ -69,7 +75,7 @@ export const setHead = (sql: Statements, head: Head): void =>
 /** Writes down the chain's next value; returns what the TPM is to extend its own by. */
 export function extendChain(
   sql: Statements,
-  step: { opened: readonly { id: string; statements: Statement[] }[]; body?: string },
+  step: { opened: readonly Begun[]; body?: string },
 ): Uint8Array {
   const { opened, body } = step
   const digest = (text: string) => hash('sha256', text)
@@ -78,7 +84,7 @@ export function extendChain(
     ...(body !== undefined && { checkpoint: digest(body) }),
     ...(head !== undefined && { head: JSON.parse(head) as Head }),
     open: openDigest(sql),
-    opened: opened.map(({ id, statements }) => ({ digest: digest(canonicalize(statements)), id })),
+    opened: opened.map(({ id, text }) => ({ digest: digest(text), id })),
     version: 1,
   })
   const link = hash('sha256', text, 'buffer')

@@ -18,12 +18,9 @@ export interface Batch {
   durable: boolean
 }
 
-/** Never throws: what fails is said in the answers. */
-export function runBatch(
-  db: Connection,
-  operations: Operations,
-  { calls, durable }: Batch,
-): Answer[] {
+/** Runs batches on a connection as `connect` gives it. Never throws: what fails is said in the answers. */
+export function batchesOn(db: Connection, operations: Operations): (batch: Batch) => Answer[] {
+  let wasDurable = true
   const answer = ({ operation, argument }: Call): Answer => {
     try {
       const run = operations[operation] as (argument: unknown) => unknown
@@ -34,12 +31,15 @@ export function runBatch(
       return failure(error)
     }
   }
-  try {
-    db.pragma(`synchronous = ${durable ? 'FULL' : 'NORMAL'}`)
-    return operations.isolated(() => calls.map(answer))
-  } catch (error) {
-    // The commit itself failed (disk full, I/O error): nothing of the batch holds.
-    return calls.map(() => failure(error))
+  return ({ calls, durable }) => {
+    try {
+      if (durable !== wasDurable) db.pragma(`synchronous = ${durable ? 'FULL' : 'NORMAL'}`)
+      wasDurable = durable
+      return operations.isolated(() => calls.map(answer))
+    } catch (error) {
+      // The commit itself failed (disk full, I/O error): nothing of the batch holds.
+      return calls.map(() => failure(error))
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import {
 import { append, inclusionPath, root } from '../ledger/tree.ts'
 import {
   type Anchors,
+  type Begun,
   beginAnchors,
   extendChain,
   raiseCounter,
@@ -29,26 +30,23 @@ import { MarkedRows } from './unsealed-mark.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
 
-/** An open session or epoch, as it stands on disk. */
-type Begun = Pick<Opening, 'id' | 'statements'>
-
 export class Operations extends MarkedRows {
-  readonly #db: Connection
   readonly #sql: Statements
   readonly #cache = new SignatureCache()
+  readonly #isolate: (body: () => unknown) => unknown
   #log = 0
   #keySet = ''
 
   constructor(db: Connection) {
     const sql = new Statements(db)
     super(sql)
-    this.#db = db
     this.#sql = sql
+    this.#isolate = db.transaction((body: () => unknown) => body())
   }
 
   /** Runs `body` so that its failure undoes it and nothing else. */
   isolated<T>(body: () => T): T {
-    return this.#db.transaction(body)()
+    return this.#isolate(body) as T
   }
 
   /**
@@ -188,15 +186,17 @@ export class Operations extends MarkedRows {
         )
       this.#sql.run('INSERT INTO nonces (nonce, seen_ms) VALUES (?, ?)', nonce, Date.now())
     }
-    return [{ id, statements }, ...(epoch ? [epoch] : [])].filter(
-      ({ id, statements }) =>
-        this.#sql.run(
-          'INSERT OR IGNORE INTO sessions (id, statements, document) VALUES (?, ?, ?)',
-          id,
-          canonicalize(statements),
-          document,
-        ).changes === 1,
-    )
+    return [{ id, statements }, ...(epoch ? [epoch] : [])]
+      .map(({ id, statements }) => ({ id, text: canonicalize(statements) }))
+      .filter(
+        ({ id, text }) =>
+          this.#sql.run(
+            'INSERT OR IGNORE INTO sessions (id, statements, document) VALUES (?, ?, ?)',
+            id,
+            text,
+            document,
+          ).changes === 1,
+      )
   }
 
   /** Forgets an open session to which nothing was revealed. */

@@ -1,6 +1,6 @@
 // The store's thread: takes batches of operations, runs each in one transaction (one fsync), and copies the database.
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { type Answer, type Batch, type Failure, failure, runBatch } from './batch.ts'
+import { type Answer, type Batch, batchesOn, type Failure, failure } from './batch.ts'
 import { Operations } from './operations.ts'
 import { type Connection, connect } from './rows.ts'
 
@@ -17,7 +17,7 @@ export interface Refused {
 const port = parentPort!
 const { path } = workerData as { path: string }
 const db = open()
-const operations = new Operations(db)
+const run = batchesOn(db, new Operations(db))
 
 /** An error's code does not cross the thread's end, a message does. */
 function open(): Connection {
@@ -41,7 +41,7 @@ port.on('message', (message: Batch | BackupOrder | { calls: null; durable: false
     port.close()
     return
   }
-  port.postMessage(runBatch(db, operations, { calls, durable }))
+  port.postMessage(run({ calls, durable }))
 })
 
 /** Pages between which the thread looks for batches. */

@@ -1,8 +1,7 @@
 // The store without its thread, on a real file, whose k-th call or k-th SQL statement can be told to fail. A statement
 // fails as on a full disk: SQLite undoes the whole transaction.
 import { SealedError } from '@sealed/protocol'
-import type { Answer, Call } from '../store/batch.ts'
-import { runBatch } from '../store/batch.ts'
+import { type Answer, batchesOn, type Call } from '../store/batch.ts'
 import { Operations } from '../store/operations.ts'
 import { type Connection, connect } from '../store/rows.ts'
 import type { Store } from '../store/store.ts'
@@ -31,7 +30,7 @@ interface Pending {
 
 export class InlineStore {
   readonly #db: Connection
-  readonly #operations: Operations
+  readonly #runBatch: ReturnType<typeof batchesOn>
   readonly #faults: StoreFaults
   readonly #queues: Record<'durable' | 'lazy', Pending[]> = { durable: [], lazy: [] }
   #timer: NodeJS.Immediate | undefined
@@ -40,7 +39,7 @@ export class InlineStore {
     this.#faults = faults
     this.#db = connect(path)
     this.limit(faults.pages)
-    this.#operations = new Operations(this.#failing())
+    this.#runBatch = batchesOn(this.#db, new Operations(this.#failing()))
   }
 
   /** As what it stands in for. */
@@ -84,7 +83,7 @@ export class InlineStore {
       if (batch.length === 0) continue
       const calls = batch.map(({ call }) => call)
       const durable = queue === 'durable'
-      const answers = runBatch(this.#db, this.#operations, { calls, durable })
+      const answers = this.#runBatch({ calls, durable })
       for (const [i, pending] of batch.entries()) this.#settle(pending, answers[i]!)
     }
   }
