@@ -184,6 +184,7 @@ async function start(
     ingressSocket: join(runtime, 'relay', 'ingress.sock'),
     gatewayGid: GATEWAY_GID,
     relayUid: RELAY_UID,
+    bodyBytes: deployment.limits.body_bytes,
     listenMs: deployment.limits.listen_ms,
     onLost: () => sessions.abortAll('relay.lost'),
     log,

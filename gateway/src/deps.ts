@@ -60,7 +60,10 @@ export interface PlainStream {
    * The workload's bytes as they come, then the receipt. Throws a `SealedError` where it is known what failed, anything
    * else where the stream was cut; ends without a receipt never.
    */
-  pieces: AsyncGenerator<{ data: Uint8Array } | { receipt: string }, void, void>
+  pieces: Pick<
+    AsyncGenerator<{ data: Uint8Array } | { receipt: string }, void, void>,
+    'next' | 'return'
+  >
 }
 
 /** What a gateway behind this one needs to judge a request itself; the relay has no use for it. */

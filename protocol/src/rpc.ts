@@ -1,5 +1,6 @@
 // What the three processes of one machine say to each other on Unix sockets: JSON over HTTP between the gateway and the
-// embassy (attestation, receipts, status) or the relay (requests), lines of JSON between relay and embassy (sessions).
+// embassy (attestation, receipts, status), frames between gateway and relay (requests), lines of JSON between relay and
+// embassy (sessions).
 // Errors are `{error: {code, message, param, retry_after_ms, receipt}}`, whatever the call.
 import * as v from 'valibot'
 import { CODES, type Code, SealedError } from './errors.ts'
@@ -197,34 +198,36 @@ export const statusSchema = v.strictObject({
 })
 export type Status = v.InferOutput<typeof statusSchema>
 
-/** Headers between gateway and relay. */
-export const RPC_HEADERS = {
-  caller: 'sealed-caller',
-  nonce: 'sealed-nonce',
-  receipt: 'sealed-receipt',
-  receiptId: 'sealed-receipt-id',
-  salt: 'sealed-salt',
-  stream: 'sealed-stream',
-  workload: 'sealed-workload',
-  endpoint: 'sealed-endpoint',
-} as const
+/** gateway → relay, `request`: what is asked; `body` follows, the envelope or an ordinary request's. */
+export const relayRequestSchema = v.variant('door', [
+  v.strictObject({ caller: text(64), door: v.literal('envelope') }),
+  v.strictObject({
+    caller: text(64),
+    content_type: text(256),
+    door: v.literal('plain'),
+    endpoint: text(64),
+    nonce: v.exactOptional(base64url(64)),
+    /** Whether an event stream was asked for. */
+    stream: v.boolean(),
+    workload: name,
+  }),
+])
+export type RelayRequest = v.InferOutput<typeof relayRequestSchema>
 
-/** Media type of an RPC error where the answer could also be a workload's. */
-export const RPC_ERROR_TYPE = 'application/vnd.sealed-error+json'
+/** relay → gateway, `head` of the envelope door: what follows is the encrypted answer. */
+export const sealedHeadSchema = v.strictObject({ session: hex(16) })
 
-/** Media type of a plain answer that the relay hands over while it comes: frames of `plain-stream.ts`. */
-export const PLAIN_STREAM_TYPE = 'application/vnd.sealed-plain-stream'
-
-/** The members of that stream's `head` frame. */
+/** relay → gateway, `head` of the plain door; the receipt is in `final`. */
 export const plainHeadSchema = v.strictObject({
   content_type: text(256),
-  salt: base64url(32),
+  /** 32 bytes. */
+  salt: v.pipe(base64url(32), v.length(43)),
   session: hex(16),
   status: integer(100, 599),
+  /** Whether what follows comes while the workload makes it, before anything is committed. */
+  stream: v.boolean(),
 })
-
-/** Paths on the relay's socket. */
-export const RELAY_PATHS = { sealed: '/sealed', plain: '/plain' } as const
+export type PlainHead = v.InferOutput<typeof plainHeadSchema>
 
 /** The members of `head` frames: the workload's status and the headers that are passed on. */
 export const headFrameSchema = v.strictObject({

@@ -124,8 +124,8 @@ export async function beginSealed(
     ],
     envelope,
   )
-  // The server's random and the first beat have 53 bytes; the size of a chunk comes before each.
-  const text = await client.until(/\r\n\r\n[\s\S]{60}/)
+  // The server’s random and the first beat have 53 bytes; the size of a chunk comes before.
+  const text = await client.until(/\r\n\r\n[\s\S]{57}/)
   const id = /^sealed-receipt-id: ([0-9a-f]{32})\r$/im.exec(text)?.[1]
   if (id) return { client, id }
   client.destroy()

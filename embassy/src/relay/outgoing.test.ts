@@ -1,83 +1,115 @@
-// Mutants: no timer armed in `#wanted`; the timer not cleared in `#pull`; `gone` called whatever was written; the queue
-// emptied at `end`.
+// Mutants: no timer armed in `send`; `#expectProgress` not armed again after progress; cut off although all was taken;
+// `signal` aborted whatever was sent; a write after the end, or on a closed connection.
+import { RelayFrameReader } from '@sealed/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Outgoing } from './outgoing.ts'
+import { Outgoing, type Sink } from './outgoing.ts'
 
 const SLOW_MS = 1_000
-let left: number
+
+/** A connection whose other side takes what it is told to take. */
+class SlowSink implements Sink {
+  bytesWritten = 0
+  writableLength = 0
+  destroyed = false
+  readonly written: Uint8Array[] = []
+
+  write(bytes: Uint8Array): void {
+    this.written.push(bytes)
+    this.bytesWritten += bytes.length
+    this.writableLength += bytes.length
+  }
+  take(bytes = this.writableLength): void {
+    this.writableLength -= bytes
+  }
+  destroy(): void {
+    this.destroyed = true
+    outgoing.left()
+  }
+}
+
+let sink: SlowSink
 let outgoing: Outgoing
 beforeEach(() => {
   vi.useFakeTimers()
-  left = 0
-  outgoing = new Outgoing(() => left++, SLOW_MS)
+  sink = new SlowSink()
+  outgoing = new Outgoing(sink, SLOW_MS)
 })
 afterEach(() => vi.useRealTimers())
 
-const bytes = (...values: number[]) => Uint8Array.from(values)
-const rest = async (reader: ReadableStreamDefaultReader<Uint8Array>) => {
-  const got: number[] = []
-  for (let next = await reader.read(); !next.done; next = await reader.read())
-    got.push(...next.value)
-  return got
+const piece = (value: number) => ['data', Uint8Array.of(value)] as const
+const sent = () => {
+  const reader = new RelayFrameReader()
+  return sink.written
+    .flatMap((bytes) => reader.push(bytes))
+    .map(({ type, bytes }) => [type, ...bytes])
 }
 
 describe('an answer on its way', () => {
-  it('comes whole and in order, written before it is read or after', async () => {
-    outgoing.write(bytes(1))
-    outgoing.write(bytes(2))
-    const reader = outgoing.readable.getReader()
-    const all = rest(reader)
-    await vi.advanceTimersByTimeAsync(1)
-    outgoing.write(bytes(3))
-    outgoing.end()
-    expect(await all).toEqual([1, 2, 3])
-    expect(left).toBe(0)
+  it('is written whole and in order, and nothing after its end', () => {
+    outgoing.send(piece(1), piece(2))
+    outgoing.send(piece(3))
+    outgoing.end(['final', Uint8Array.of(4)])
+    outgoing.send(piece(5))
+    outgoing.end(['final', Uint8Array.of(6)])
+    expect(sent()).toEqual([
+      ['data', 1],
+      ['data', 2],
+      ['data', 3],
+      ['final', 4],
+    ])
   })
 
-  it('waits for a reader that is slow, also after its end was written', async () => {
-    for (const value of [1, 2, 3]) outgoing.write(bytes(value))
-    outgoing.end()
-    const reader = outgoing.readable.getReader()
-    for (const value of [1, 2, 3]) {
+  it('is not written to a connection that is closed', () => {
+    sink.destroyed = true
+    outgoing.send(piece(1))
+    expect(sink.written).toEqual([])
+  })
+
+  it('waits for a reader that is slow, also after its end was sent', async () => {
+    outgoing.send(piece(1))
+    outgoing.send(piece(2))
+    outgoing.end(piece(3))
+    for (let i = 0; i < 18; i++) {
       await vi.advanceTimersByTimeAsync(SLOW_MS - 1)
-      expect((await reader.read()).value).toEqual(bytes(value))
+      sink.take(1)
     }
-    expect((await reader.read()).done).toBe(true)
-    expect(left).toBe(0)
-  })
-
-  it('is an error for a reader that does not read, never a shorter answer', async () => {
-    outgoing.write(bytes(1))
-    const reader = outgoing.readable.getReader()
-    await reader.read()
-    outgoing.write(bytes(2))
-    await vi.advanceTimersByTimeAsync(SLOW_MS)
-    await expect(reader.read()).rejects.toMatchObject({ code: 'session.aborted' })
-    expect(left).toBe(1)
-    outgoing.write(bytes(3))
-    outgoing.end()
-    expect(left).toBe(1)
-  })
-
-  it('is waited for as long as nothing was written', async () => {
-    const reader = outgoing.readable.getReader()
-    const first = reader.read()
+    expect(outgoing.drained).toBe(true)
     await vi.advanceTimersByTimeAsync(10 * SLOW_MS)
-    outgoing.write(bytes(1))
-    expect((await first).value).toEqual(bytes(1))
-    expect(left).toBe(0)
+    expect([sink.destroyed, outgoing.signal.aborted]).toEqual([false, false])
   })
 
-  it('says once that its reader left, and nothing where all had been written', async () => {
-    const reader = outgoing.readable.getReader()
-    const first = reader.read()
-    await reader.cancel()
-    await first
-    expect(left).toBe(1)
-    const other = new Outgoing(() => left++, SLOW_MS)
-    other.write(bytes(1))
-    other.end()
-    await other.readable.cancel()
-    expect(left).toBe(1)
+  it.each([
+    ['that never reads', 0],
+    ['that has stopped reading', 1],
+  ])('is an error for a reader %s, never a shorter answer', async (_, taken) => {
+    outgoing.send(piece(1), piece(2))
+    sink.take(taken)
+    await vi.advanceTimersByTimeAsync(2 * SLOW_MS)
+    expect(sink.destroyed).toBe(true)
+    expect(outgoing.signal.reason).toMatchObject({ code: 'session.aborted' })
+  })
+
+  it('cuts off a reader that stops once the end was sent, and that is no leaving', async () => {
+    outgoing.end(piece(1))
+    await vi.advanceTimersByTimeAsync(SLOW_MS)
+    expect([sink.destroyed, outgoing.signal.aborted]).toEqual([true, false])
+  })
+
+  it('is waited for as long as nothing was sent', async () => {
+    await vi.advanceTimersByTimeAsync(10 * SLOW_MS)
+    outgoing.send(piece(1))
+    sink.take()
+    await vi.advanceTimersByTimeAsync(10 * SLOW_MS)
+    expect(sink.destroyed).toBe(false)
+  })
+
+  it('says that its reader left, but not where all had been sent', () => {
+    outgoing.send(piece(1))
+    outgoing.left()
+    expect(outgoing.signal.aborted).toBe(true)
+    const other = new Outgoing(sink, SLOW_MS)
+    other.end(piece(1))
+    other.left()
+    expect(other.signal.aborted).toBe(false)
   })
 })

@@ -1,81 +1,70 @@
 // An answer on its way to the gateway, as fast as it is read there. What comes faster is kept, up to the bound that the
 // workload's output has, so that a slow reader holds up nobody's replica; one that does not read at all is cut off.
-import { SealedError } from '@sealed/protocol'
+import { encodeRelayFrames, type OutFrame, SealedError } from '@sealed/protocol'
 
 const SLOW_READER_MS = 120_000
 
+/** Of a socket, what is used here. */
+export interface Sink {
+  /** What was written, and how much of it was not taken yet. */
+  readonly bytesWritten: number
+  readonly writableLength: number
+  readonly destroyed: boolean
+  write(bytes: Uint8Array): unknown
+  destroy(): unknown
+}
+
 export class Outgoing {
-  readonly readable: ReadableStream<Uint8Array>
-  readonly #gone: () => void
+  readonly #sink: Sink
   readonly #slowMs: number
-  readonly #queue: Uint8Array[] = []
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
-  #wake: (() => void) | undefined
+  readonly #gone = new AbortController()
   #slow: NodeJS.Timeout | undefined
   #ended = false
 
-  /** `gone` is called once when the reader leaves or is cut off before the end was written. */
-  constructor(gone: () => void, slowMs = SLOW_READER_MS) {
-    this.#gone = gone
+  constructor(sink: Sink, slowMs = SLOW_READER_MS) {
+    this.#sink = sink
     this.#slowMs = slowMs
-    this.readable = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          this.#controller = controller
-        },
-        pull: (controller) => this.#pull(controller),
-        cancel: () => this.#leave(),
-      },
-      { highWaterMark: 0 },
-    )
   }
 
-  /** Whether everything written so far was read. */
+  /** Aborted when the reader leaves, or is cut off, before the end was sent. */
+  get signal(): AbortSignal {
+    return this.#gone.signal
+  }
+
+  /** Whether everything sent so far was taken. */
   get drained(): boolean {
-    return this.#queue.length === 0
+    return this.#sink.writableLength === 0
   }
 
-  write(bytes: Uint8Array): void {
-    if (this.#ended) return
-    this.#queue.push(bytes)
-    this.#wanted()
+  send(...frames: OutFrame[]): void {
+    if (this.#ended || this.#sink.destroyed) return
+    this.#sink.write(encodeRelayFrames(...frames))
+    if (!this.drained) this.#slow ??= this.#expectProgress()
   }
 
-  end(): void {
+  /** Sends the last there is. */
+  end(...frames: OutFrame[]): void {
+    this.send(...frames)
     this.#ended = true
-    this.#wanted()
   }
 
-  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+  /** The connection is closed. */
+  left(): void {
     clearTimeout(this.#slow)
-    this.#slow = undefined
-    if (this.#queue.length === 0 && !this.#ended)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    const next = this.#queue.shift()
-    if (next) controller.enqueue(next)
-    else controller.close()
+    if (!this.#ended) this.#gone.abort(new SealedError('session.aborted', 'the client left'))
   }
 
-  #wanted(): void {
-    const wake = this.#wake
-    this.#wake = undefined
-    if (wake) wake()
-    else this.#slow ??= setTimeout(() => this.#cutOff(), this.#slowMs).unref()
+  #expectProgress(): NodeJS.Timeout {
+    const before = this.#taken
+    return setTimeout(() => {
+      this.#slow = undefined
+      if (this.drained) return
+      if (this.#taken > before) this.#slow = this.#expectProgress()
+      else this.#sink.destroy()
+    }, this.#slowMs).unref()
   }
 
-  #cutOff(): void {
-    this.#controller?.error(new SealedError('session.aborted', 'the client stopped reading'))
-    this.#leave()
-  }
-
-  #leave(): void {
-    clearTimeout(this.#slow)
-    const early = !this.#ended
-    this.#ended = true
-    this.#queue.length = 0
-    this.#wake?.()
-    if (early) this.#gone()
+  get #taken(): number {
+    return this.#sink.bytesWritten - this.#sink.writableLength
   }
 }

@@ -4,15 +4,14 @@ import {
   type AuthenticToken,
   authenticateToken,
   canonicalBytes,
+  dataFrames,
   decryptAuthentic,
   type FrameType,
   fromBase64url,
   ISSUED_WINDOW_MS,
   MAX_FRAME_PLAINTEXT,
   parseEnvelope,
-  RESPONSE_TYPE,
   ResponseWriter,
-  RPC_HEADERS,
   type RpcError,
   SealedError,
   sha256Hex,
@@ -20,7 +19,7 @@ import {
   toRpcError,
   utf8,
 } from '@sealed/protocol'
-import { Outgoing } from './outgoing.ts'
+import type { Outgoing } from './outgoing.ts'
 import { type Outcome, runSession, type SessionDeps } from './run-session.ts'
 import type { Taker } from './workload-client.ts'
 
@@ -32,8 +31,8 @@ export async function sealedDoor(
   deps: SessionDeps,
   caller: string,
   body: Uint8Array,
-  signal: AbortSignal,
-): Promise<Response> {
+  outgoing: Outgoing,
+): Promise<void> {
   const parsed = await parseEnvelope(body)
   const { envelope, headerDigest } = parsed
   const opened = await deps.embassy.open({
@@ -57,38 +56,28 @@ export async function sealedDoor(
     await deps.embassy.abort(session, { output_bytes: 0, reason: 'internal.error' })
     throw error
   }
+  outgoing.send(['head', canonicalBytes({ session })])
   const context = { responseSecret: fromBase64url(opened.response_secret), headerDigest }
-  const gone = new AbortController()
-  signal.addEventListener('abort', () => gone.abort(signal.reason), { once: true })
-  const frames = new FrameStream(new ResponseWriter(context), () =>
-    gone.abort(new SealedError('session.aborted', 'the client left')),
-  )
+  const frames = new FrameStream(new ResponseWriter(context), outgoing)
   const { stream } = parsed.header
-  void (async () => {
-    try {
-      frames.write('beat', EMPTY)
-      const outcome = await runSession(deps, {
-        session,
-        reveal: () => deps.embassy.reveal(session),
-        input: async ({ cooperative, encryption_key = '' }) =>
-          cooperative
-            ? utf8(envelope.input)
-            : decryptAuthentic(fromBase64url(encryption_key), token),
-        contentType: 'application/json',
-        stream,
-        ...(stream && { taker: frames.taker }),
-        signal: gone.signal,
-      })
-      writeOutcome(frames, outcome)
-    } catch (error) {
-      writeFailure(frames, toRpcError(error))
-    } finally {
-      await frames.end()
-    }
-  })()
-  return new Response(frames.readable, {
-    headers: { 'content-type': RESPONSE_TYPE, [RPC_HEADERS.receiptId]: session },
-  })
+  try {
+    frames.write('beat', EMPTY)
+    const outcome = await runSession(deps, {
+      session,
+      reveal: () => deps.embassy.reveal(session),
+      input: async ({ cooperative, encryption_key = '' }) =>
+        cooperative ? utf8(envelope.input) : decryptAuthentic(fromBase64url(encryption_key), token),
+      contentType: 'application/json',
+      stream,
+      ...(stream && { taker: frames.taker }),
+      signal: outgoing.signal,
+    })
+    writeOutcome(frames, outcome)
+  } catch (error) {
+    writeFailure(frames, toRpcError(error))
+  } finally {
+    await frames.end()
+  }
 }
 
 function writeOutcome(frames: FrameStream, outcome: Outcome): void {
@@ -129,20 +118,18 @@ function writeAnswer(
 
 /** Frames in order, encrypted one after the other, with a heartbeat whenever nothing else was sent for a while. */
 class FrameStream {
-  readonly readable: ReadableStream<Uint8Array>
   readonly #writer: ResponseWriter
   readonly #outgoing: Outgoing
   readonly #beat: NodeJS.Timeout
   #ready: Promise<void> = Promise.resolve()
   begun = false
 
-  constructor(writer: ResponseWriter, gone: () => void) {
+  constructor(writer: ResponseWriter, outgoing: Outgoing) {
     this.#writer = writer
-    this.#outgoing = new Outgoing(gone)
-    this.readable = this.#outgoing.readable
-    this.#outgoing.write(writer.serverRandom)
+    this.#outgoing = outgoing
+    outgoing.send(['data', writer.serverRandom])
     this.#beat = setInterval(() => {
-      if (this.#outgoing.drained) this.write('beat', EMPTY)
+      if (outgoing.drained) this.write('beat', EMPTY)
     }, BEAT_MS)
   }
 
@@ -160,13 +147,13 @@ class FrameStream {
 
   write(type: FrameType, plaintext: Uint8Array): void {
     this.#ready = this.#ready.then(async () =>
-      this.#outgoing.write(await this.#writer.frame(type, plaintext)),
+      this.#outgoing.send(...dataFrames(await this.#writer.frame(type, plaintext))),
     )
   }
 
   async end(): Promise<void> {
     clearInterval(this.#beat)
     await this.#ready
-    this.#outgoing.end()
+    this.#outgoing.end(['final', EMPTY])
   }
 }

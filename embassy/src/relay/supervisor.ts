@@ -12,6 +12,8 @@ export interface RelayOptions {
   ingressSocket: string
   gatewayGid: number
   relayUid: number
+  /** What an ordinary request's body may have. */
+  bodyBytes: number
   /** How long a workload may take until it listens. */
   listenMs: number
   onLost: () => Promise<void>
@@ -38,10 +40,11 @@ export class RelaySupervisor {
 
   /** Resolves when the relay's socket is bound. */
   async start(): Promise<void> {
-    const { embassySocket, ingressSocket, gatewayGid, relayUid } = this.#options
+    const { bodyBytes, embassySocket, ingressSocket, gatewayGid, relayUid } = this.#options
     const child = fork(programUrl('relay/main'), [], {
       env: {
         NODE_ENV: 'production',
+        SEALED_BODY_BYTES: String(bodyBytes),
         SEALED_EMBASSY_SOCKET: embassySocket,
         SEALED_INGRESS_SOCKET: ingressSocket,
         SEALED_GATEWAY_GID: String(gatewayGid),

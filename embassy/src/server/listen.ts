@@ -12,11 +12,6 @@ export interface Listening {
 export async function listen(app: Hono, path: string, gid?: number): Promise<Listening> {
   await rm(path, { force: true })
   const server = createAdaptorServer({ fetch: app.fetch })
-  if ('requestTimeout' in server) {
-    // A session may be waited for longer than Node's default; deadlines are the session's own.
-    server.requestTimeout = 0
-    server.timeout = 0
-  }
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(path, () => resolve())

@@ -3,6 +3,7 @@
 import {
   type Action,
   check,
+  concat,
   finalFrameSchema,
   fromBase64url,
   fromRpcError,
@@ -10,11 +11,11 @@ import {
   headFrameSchema,
   importTransportKey,
   parseStrict,
+  RelayFrameReader,
   type ResponseContext,
   type Revealed,
-  RPC_HEADERS,
   readResponse,
-  SealedError,
+  sealedHeadSchema,
   sealRequest,
   sha256,
   signInstructions,
@@ -22,6 +23,7 @@ import {
   toRpcError,
   utf8,
 } from '@sealed/protocol'
+import { Outgoing } from '../relay/outgoing.ts'
 import type { SessionDeps } from '../relay/run-session.ts'
 import { sealedDoor } from '../relay/sealed-door.ts'
 import { DIGEST, type EmbassyWorld, ENDPOINT } from './embassy-world.ts'
@@ -63,7 +65,7 @@ export class EnvelopeClient {
   /** Is gone once the workload is at work; says whether the session ended so. */
   async leave(): Promise<void> {
     const answer = await this.send(await this.#make({ leave: true }))
-    if (!answer.output.includes('the client is gone')) throw failed(answer)
+    if (!answer.output.includes('the client left')) throw failed(answer)
   }
 
   async #ask(input?: Input, action?: Action): Promise<SealedAnswer> {
@@ -108,14 +110,29 @@ export class EnvelopeClient {
 
   /** Sends an envelope, new or not; throws where it is refused, or where its answer is cut. */
   async send(sent: SentEnvelope): Promise<SealedAnswer> {
-    const gone = new AbortController()
-    const deps = { embassy: this.#embassy(), workload: this.#workload(gone) }
-    const response = await sealedDoor(deps, '', sent.body, gone.signal)
+    const taken: Uint8Array[] = []
+    const outgoing = new Outgoing({
+      bytesWritten: 0,
+      writableLength: 0,
+      destroyed: false,
+      write: (bytes) => taken.push(bytes),
+      destroy: () => {},
+    })
+    const deps = { embassy: this.#embassy(), workload: this.#workload(() => outgoing.left()) }
+    await sealedDoor(deps, '', sent.body, outgoing)
+    const [first, ...rest] = new RelayFrameReader().push(concat(...taken))
+    const { session } = check(
+      sealedHeadSchema,
+      parseStrict(fromUtf8(first!.bytes)),
+      'head',
+      'response.invalid',
+    )
     const frames = { head: '', data: '', beat: '', final: '' }
-    for await (const { type, plaintext } of readResponse(sent.context, response.body!))
+    const response = new Blob(rest.map(({ bytes }) => bytes)).stream()
+    for await (const { type, plaintext } of readResponse(sent.context, response))
       frames[type] += fromUtf8(plaintext)
     const answer = {
-      id: response.headers.get(RPC_HEADERS.receiptId)!,
+      id: session,
       sent,
       status: check(headFrameSchema, parseStrict(frames.head), 'head', 'response.invalid').status,
       output: frames.data,
@@ -163,11 +180,11 @@ export class EnvelopeClient {
     }
   }
 
-  #workload(gone: AbortController): SessionDeps['workload'] {
+  #workload(leaves: () => void): SessionDeps['workload'] {
     return {
       call: async ({ address }, { body, session }, signal) => {
         const { leave, vector } = JSON.parse(fromUtf8(body)) as Input
-        if (leave) gone.abort(new SealedError('session.aborted', 'the client is gone'))
+        if (leave) leaves()
         signal.throwIfAborted()
         this.#world.handOver(address, vector!, session)
         const output = utf8('{"answer":1}')

@@ -1,9 +1,19 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { ENVELOPE_TYPE, RPC_ERROR_TYPE } from '@sealed/protocol'
+// Mutants: no pause above AHEAD_BYTES ("holds the relay back"); a closed socket taken for the end of an answer ("a relay
+// that dies", three); `unsent` always, or never, true; a connection not given back ("one connection to the relay"), or
+// given back with frames left on it; the bound of a buffered answer, the form of a receipt, of a head or of an id not
+// looked at ("is withheld"); `leave` without `destroy` ("takes the relay's request with it").
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { ENVELOPE_TYPE, type OutFrame, type RelayRequest } from '@sealed/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
-import { abortedReceipt, chat, envelope, ID, SALT } from '../test-support/fakes.ts'
+import { abortedReceipt, chat, envelope, ID } from '../test-support/fakes.ts'
 import {
+  type Asked,
+  data,
   dial,
+  failed,
+  final,
+  plainHead,
   postHead,
   readToEnd,
   SEALED_HEAD,
@@ -36,12 +46,12 @@ const plain = (port: number) =>
     headers: { 'content-type': 'application/json' },
   })
 const sealed = (port: number) => postHead(port, '/v1/sealed', sealedBody, ENVELOPE_TYPE)
-const receipted = (receipt: string) => ({
-  'content-type': 'application/json',
-  'sealed-receipt-id': ID,
-  'sealed-salt': SALT,
-  'sealed-receipt': receipt,
-})
+/** A relay that gives these frames to whoever asks. */
+const giving =
+  (...frames: OutFrame[]) =>
+  ({ send }: Asked) =>
+    void send(...frames)
+const GOOD = [plainHead(), data('{"a":1}'), final('cmVj')]
 
 /** Reads an answer's body; `whole` only when it came to a proper end. */
 function readBody(
@@ -61,27 +71,25 @@ function readBody(
 
 describe('what the relay is asked', () => {
   it('is the envelope as received, and the caller', async () => {
-    let seen = ''
-    let caller: unknown
+    let seen: Asked | undefined
     const { port } = await start({
-      relay: async (request, response) => {
-        caller = request.headers['sealed-caller']
-        for await (const part of request) seen += part
-        response.writeHead(200, SEALED_HEAD)
-        response.end('frames')
+      relay: (asked) => {
+        seen = asked
+        asked.send(SEALED_HEAD, data('frames'), final())
       },
     })
     const { bytes, whole } = await readBody(await sealed(port))
-    expect([bytes.toString(), whole, caller]).toEqual(['frames', true, 'anonymous'])
-    expect(seen).toBe(sealedBody)
+    expect([bytes.toString(), whole]).toEqual(['frames', true])
+    expect(seen!.request).toEqual({ caller: 'anonymous', door: 'envelope' })
+    expect(Buffer.from(seen!.body).toString()).toBe(sealedBody)
   })
 
   it('is the plain body with workload, endpoint and nonce; nothing else of the client’s', async () => {
-    let headers: IncomingMessage['headers'] = {}
+    let seen: RelayRequest | undefined
     const { port } = await start({
-      relay: (request, response) => {
-        headers = request.headers
-        response.writeHead(200, receipted('cmVj')).end('{"a":1}')
+      relay: ({ request, send }) => {
+        seen = request
+        send(...GOOD)
       },
     })
     const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
@@ -97,15 +105,14 @@ describe('what the relay is asked', () => {
       },
     })
     expect(await response.text()).toBe('{"a":1,"receipt":"cmVj"}')
-    expect(headers).toEqual({
-      host: 'localhost',
-      connection: 'keep-alive',
-      'content-type': 'application/json',
-      'content-length': String(chat().length),
-      'sealed-caller': 'anonymous',
-      'sealed-workload': 'demo',
-      'sealed-endpoint': '/v1/chat/completions',
-      'sealed-nonce': 'A'.repeat(22),
+    expect(seen).toEqual({
+      caller: 'anonymous',
+      content_type: 'application/json',
+      door: 'plain',
+      endpoint: '/v1/chat/completions',
+      nonce: 'A'.repeat(22),
+      stream: false,
+      workload: 'demo',
     })
   })
 })
@@ -120,14 +127,11 @@ describe('a client that goes', () => {
     let open = 0
     let came = 0
     const { port } = await start({
-      relay: (request, response) => {
+      relay: ({ socket, send }) => {
         came++
         open++
-        response.on('close', () => open--)
-        request.resume()
-        if (!head) return
-        const type = path === '/v1/sealed' ? SEALED_HEAD : receipted('cmVj')
-        response.writeHead(200, type).write('{')
+        socket.on('close', () => open--)
+        if (head) send(path === '/v1/sealed' ? SEALED_HEAD : plainHead(), data('{'))
       },
     })
     const [body, type] =
@@ -150,19 +154,22 @@ describe('a client that goes', () => {
 })
 
 describe('a client that reads slowly', () => {
-  const CHUNK = Buffer.alloc(256 * 1024, 'x')
-  const TOTAL = 256
+  const CHUNK = 'x'.repeat(64 * 1024)
+  const TOTAL = 1_024
+  const pour = async ({ socket, send }: Asked, sent: () => void) => {
+    send(SEALED_HEAD)
+    for (let i = 0; i < TOTAL; i++) {
+      sent()
+      if (!send(data(CHUNK))) await new Promise((resolve) => socket.once('drain', resolve))
+    }
+  }
 
   it('holds the relay back instead of filling the gateway, and gets everything', async () => {
     let sent = 0
     const { port } = await start({
-      relay: async (request, response) => {
-        request.resume()
-        response.writeHead(200, SEALED_HEAD)
-        for (; sent < TOTAL; sent++)
-          if (!response.write(CHUNK))
-            await new Promise((resolve) => response.once('drain', resolve))
-        response.end()
+      relay: async (asked) => {
+        await pour(asked, () => sent++)
+        asked.send(final())
       },
     })
     const incoming = await sealed(port)
@@ -174,15 +181,11 @@ describe('a client that reads slowly', () => {
 
   it('sees a cut, never an end, when the relay dies meanwhile', async () => {
     let sent = 0
-    let upstream: ServerResponse | undefined
+    let upstream: Socket | undefined
     const { port } = await start({
-      relay: async (request, response) => {
-        upstream = response
-        request.resume()
-        response.writeHead(200, SEALED_HEAD)
-        for (; sent < TOTAL; sent++)
-          if (!response.write(CHUNK))
-            await new Promise((resolve) => response.once('drain', resolve))
+      relay: (asked) => {
+        upstream = asked.socket
+        void pour(asked, () => sent++)
       },
     })
     const incoming = await sealed(port)
@@ -196,13 +199,11 @@ describe('a client that reads slowly', () => {
 
 describe('a relay that dies', () => {
   it('in the middle of a stream cuts the client off', async () => {
-    let upstream: ServerResponse | undefined
+    let upstream: Socket | undefined
     const { port } = await start({
-      relay: (request, response) => {
-        request.resume()
-        upstream = response
-        response.writeHead(200, SEALED_HEAD)
-        response.write('some frames')
+      relay: ({ socket, send }) => {
+        upstream = socket
+        send(SEALED_HEAD, data('some frames'))
       },
     })
     const incoming = await sealed(port)
@@ -211,17 +212,15 @@ describe('a relay that dies', () => {
   })
 
   it.each([
-    ['before it answers', (response: ServerResponse) => response.destroy()],
-    [
-      'in the middle of a buffered answer',
-      (response: ServerResponse) => {
-        response.writeHead(200, { ...receipted('cmVj'), 'content-length': 100 })
-        response.write('{"a":1}', () => response.destroy())
-      },
-    ],
-  ])('%s leaves a session whose fate is unknown: not to be sent again', async (_, die) => {
+    ['before it answers', []],
+    ['after a head', [plainHead()]],
+    ['in the middle of a buffered answer', [plainHead(), data('{"a":1}')]],
+  ])('%s leaves a session whose fate is unknown: not to be sent again', async (_, frames) => {
     const { port } = await start({
-      relay: (request, response) => request.resume().on('end', () => die(response)),
+      relay: ({ socket, send }) => {
+        send(...frames)
+        socket.end()
+      },
     })
     const response = await plain(port)
     expect(response.status).toBe(424)
@@ -231,7 +230,7 @@ describe('a relay that dies', () => {
 
   it('before it is asked leaves a request that may be sent again', async () => {
     const { port, relay } = await start({})
-    await new Promise((resolve) => relay.close(resolve))
+    await relay.close()
     for (const [path, body, type] of [
       ['/v1/chat/completions', chat(), 'application/json'],
       ['/v1/sealed', sealedBody, ENVELOPE_TYPE],
@@ -244,15 +243,10 @@ describe('a relay that dies', () => {
 })
 
 describe('what the relay answers', () => {
-  it('may have a receipt of 16 KB, and of the largest size, in its header', async () => {
+  it('may have a receipt of 16 KB, and of the largest size', async () => {
     for (const size of [16 * 1024, 65_536]) {
       const receipt = 'A'.repeat(size)
-      const { port } = await start({
-        relay: (request, response) => {
-          request.resume()
-          response.writeHead(200, receipted(receipt)).end('{"a":1}')
-        },
-      })
+      const { port } = await start({ relay: giving(plainHead(), data('{"a":1}'), final(receipt)) })
       const response = await plain(port)
       expect(await response.json()).toEqual({ a: 1, receipt })
       await world!.stop()
@@ -260,59 +254,42 @@ describe('what the relay answers', () => {
     }
   })
 
-  it.each([
-    ['no receipt', { 'sealed-receipt': '' }],
-    ['a receipt that is no base64url', { 'sealed-receipt': 'a"b' }],
-    ['a receipt twice', { 'sealed-receipt': ['cmVj', 'cmVj'] }],
-    ['no id', { 'sealed-receipt-id': '' }],
-    ['a malformed id', { 'sealed-receipt-id': '../x' }],
-    ['a short salt', { 'sealed-salt': 'AAAA' }],
-  ])('is withheld with %s', async (_, headers) => {
-    const { port } = await start({
-      relay: (request, response) => {
-        request.resume()
-        response.writeHead(200, { ...receipted('cmVj'), ...headers }).end('{"secret":1}')
-      },
-    })
+  it.each<[string, OutFrame[]]>([
+    ['no receipt', [plainHead(), data('secret'), final()]],
+    ['a receipt that is no base64url', [plainHead(), data('secret'), final('a"b')]],
+    ['too long a receipt', [plainHead(), data('secret'), final('A'.repeat(65_537))]],
+    ['no head', [data('secret'), final('cmVj')]],
+    ['two heads', [plainHead(), plainHead(), data('secret'), final('cmVj')]],
+    ['no id', [plainHead({ session: '' }), data('secret'), final('cmVj')]],
+    ['a malformed id', [plainHead({ session: '../x' }), data('secret'), final('cmVj')]],
+    ['a short salt', [plainHead({ salt: 'AAAA' }), data('secret'), final('cmVj')]],
+    ['an unknown member', [plainHead({ other: 1 }), data('secret'), final('cmVj')]],
+    [
+      'more than its bound',
+      [plainHead(), ...Array(17).fill(data('x'.repeat(65_536))), final('cmVj')],
+    ],
+    ['a frame of the gateway’s', [plainHead(), ['body', Buffer.from('secret')], final('cmVj')]],
+  ])('is withheld with %s', async (_, frames) => {
+    const { port } = await start({ relay: giving(...frames) })
     const response = await plain(port)
     expect(response.status).toBe(424)
-    expect(await response.text()).not.toContain('secret')
-  })
-
-  it('is withheld above its bound', async () => {
-    const { port } = await start({
-      relay: (request, response) => {
-        request.resume()
-        response.writeHead(200, receipted('cmVj')).end(`"${'x'.repeat(1024 * 1024)}"`)
-      },
-    })
-    expect((await plain(port)).status).toBe(424)
+    const text = await response.text()
+    expect(text).toContain('session.aborted')
+    expect(text).not.toContain('secret')
   })
 
   it('is an error where it says so, and a workload’s answer where it only looks like one', async () => {
     const error = { code: 'queue.full', message: 'full', retry_after_ms: 1_500 }
-    let headers: Record<string, string> = {
-      'content-type': RPC_ERROR_TYPE,
-      'sealed-receipt-id': ID,
-    }
-    const { port } = await start({
-      relay: (request, response) => {
-        request.resume()
-        response.writeHead(503, headers).end(JSON.stringify({ error }))
-      },
-    })
+    const said = JSON.stringify({ error })
+    let frames = [failed(said)]
+    const { port } = await start({ relay: ({ send }) => send(...frames) })
     const refused = await plain(port)
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2'])
     expect(await refused.json()).toMatchObject({ error: { code: 'queue.full' } })
-    for (const type of ['application/json', RPC_ERROR_TYPE]) {
-      headers = { ...receipted('cmVj'), 'content-type': type }
-      const answered = await plain(port)
-      expect([answered.status, answered.headers.get('sealed-workload-status')]).toEqual([
-        424,
-        '503',
-      ])
-      expect(answered.headers.has('retry-after')).toBe(false)
-    }
+    frames = [plainHead({ status: 503 }), data(said), final('cmVj')]
+    const answered = await plain(port)
+    expect([answered.status, answered.headers.get('sealed-workload-status')]).toEqual([424, '503'])
+    expect(answered.headers.has('retry-after')).toBe(false)
   })
 
   it.each([
@@ -324,12 +301,7 @@ describe('what the relay answers', () => {
     ['with an unknown member', '{"error":{"code":"queue.full","message":"x","a":1}}'],
     ['that is empty', ''],
   ])('as an error %s is one of ours, and not to be sent again', async (_, body) => {
-    const { port } = await start({
-      relay: (request, response) => {
-        request.resume()
-        response.writeHead(500, { 'content-type': RPC_ERROR_TYPE }).end(body)
-      },
-    })
+    const { port } = await start({ relay: giving(failed(body)) })
     const response = await plain(port)
     const text = await response.text()
     expect(response.status).toBe(424)
@@ -342,13 +314,7 @@ describe('what the relay answers', () => {
 
   it('as an error carries the receipt of the session that it ended', async () => {
     const error = { code: 'workload.timeout', message: 'too slow', receipt: abortedReceipt }
-    const { port } = await start({
-      relay: (request, response) => {
-        request.resume()
-        response.writeHead(500, { 'content-type': RPC_ERROR_TYPE })
-        response.end(JSON.stringify({ error }))
-      },
-    })
+    const { port } = await start({ relay: giving(failed(JSON.stringify({ error }))) })
     const response = await plain(port)
     expect([response.status, response.headers.get('sealed-receipt-id')]).toEqual([424, ID])
     expect(await response.json()).toMatchObject({ receipt: abortedReceipt })
@@ -356,13 +322,8 @@ describe('what the relay answers', () => {
 })
 
 describe('one connection', () => {
-  it('serves many requests, one after another', async () => {
-    const { port } = await start({
-      relay: (request, response) => {
-        request.resume()
-        response.writeHead(200, receipted('cmVj')).end('{"a":1}')
-      },
-    })
+  it('of a client serves many requests, one after another', async () => {
+    const { port } = await start({ relay: giving(...GOOD) })
     const socket = await dial(port)
     const text = readToEnd(socket)
     const body = chat()
@@ -371,5 +332,43 @@ describe('one connection', () => {
       `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
     socket.write(head('keep-alive') + head('keep-alive') + head('close'))
     expect((await text).match(/"receipt":"cmVj"\}/g)).toHaveLength(3)
+  })
+
+  it('to the relay serves many requests, and no second one before the first has ended', async () => {
+    const sockets = new Set<Socket>()
+    const held: Asked[] = []
+    let hold = false
+    const { port } = await start({
+      relay: (asked) => {
+        sockets.add(asked.socket)
+        if (hold) held.push(asked)
+        else asked.send(...GOOD)
+      },
+    })
+    for (let i = 0; i < 5; i++) expect((await plain(port)).status).toBe(200)
+    expect(sockets.size).toBe(1)
+    hold = true
+    const both = [plain(port), plain(port)]
+    await until(() => held.length === 2)
+    expect(held[0]!.socket).not.toBe(held[1]!.socket)
+    for (const { send } of held) send(...GOOD)
+    for (const response of both) expect((await response).status).toBe(200)
+  })
+
+  it.each<[string, OutFrame[]]>([
+    ['more than an answer', [...GOOD, data('stray')]],
+    ['another answer', [...GOOD, ...GOOD]],
+  ])('to the relay on which %s came is not used again', async (_, frames) => {
+    const sockets = new Set<Socket>()
+    const { port } = await start({
+      relay: ({ socket, send }) => {
+        sockets.add(socket)
+        send(...frames)
+      },
+    })
+    for (let i = 1; i <= 3; i++) {
+      expect(await (await plain(port)).text()).toBe('{"a":1,"receipt":"cmVj"}')
+      expect(sockets.size).toBe(i)
+    }
   })
 })

@@ -1,128 +1,151 @@
 // The relay over its socket. The hard case is a relay that dies: where the request may have reached it, a key may have
 // been revealed, and the answer is one that no SDK takes as an invitation to send again.
-import type { Readable } from 'node:stream'
 import {
+  check,
+  concat,
   fromRpcError,
   fromUtf8,
   MAX_RECEIPT_CHARS,
-  PLAIN_STREAM_TYPE,
-  type PlainFrame,
-  PlainFrameReader,
-  parseRpc,
+  type PlainHead,
   parseStrict,
   plainHeadSchema,
-  RELAY_PATHS,
-  RESPONSE_TYPE,
-  RPC_ERROR_TYPE,
-  RPC_HEADERS,
+  type RelayFrame,
   SealedError,
+  sealedHeadSchema,
 } from '@sealed/protocol'
 import type { PlainAnswer, PlainStream, RelayClient } from '../deps.ts'
-import { readRpcError } from './embassy-client.ts'
-import { readAll, type UnixAnswer, type UnixClient, UnixFailure } from './unix-client.ts'
-import { webStream } from './web-stream.ts'
-
-const RECEIPT_ID = /^[0-9a-f]{32}$/
+import type { RelayAnswer, RelaySocket } from './relay-socket.ts'
+import { UnixFailure } from './unix-client.ts'
 
 /** `outputBytes` bounds a workload's buffered answer. */
-export function relayClient(unix: UnixClient, outputBytes: number): RelayClient {
+export function relayClient(relay: RelaySocket, outputBytes: number): RelayClient {
   return {
-    async sealed({ caller, envelope, signal }) {
-      return told(async () => {
-        const answer = await unix.request({
-          method: 'POST',
-          path: RELAY_PATHS.sealed,
-          headers: { [RPC_HEADERS.caller]: caller },
-          body: envelope,
-          signal,
+    sealed: ({ caller, envelope, signal }) =>
+      told(async () => {
+        const answer = await relay.ask({ caller, door: 'envelope' }, envelope, signal)
+        return leaving(answer, async () => {
+          const { session } = headOf(sealedHeadSchema, await answer.next())
+          return { receiptId: session, body: bytesOf(answer) }
         })
-        const receiptId = answer.header(RPC_HEADERS.receiptId) ?? ''
-        const sealed = answer.status === 200 && answer.header('content-type') === RESPONSE_TYPE
-        if (sealed && RECEIPT_ID.test(receiptId)) return { receiptId, body: webStream(answer.body) }
-        throw await readRpcError(answer, signal)
-      })
-    },
-    async plain({ caller, workload, endpoint, body, contentType, nonce, stream, signal }) {
-      return told(async () => {
-        const answer = await unix.request({
-          method: 'POST',
-          path: RELAY_PATHS.plain,
-          headers: {
-            [RPC_HEADERS.caller]: caller,
-            [RPC_HEADERS.workload]: workload,
-            [RPC_HEADERS.endpoint]: endpoint,
-            ...(nonce !== undefined && { [RPC_HEADERS.nonce]: nonce }),
-            ...(stream && { [RPC_HEADERS.stream]: 'true' }),
-            'content-type': contentType,
-          },
-          body,
-          signal,
+      }),
+    plain: ({ caller, workload, endpoint, body, contentType, nonce, stream, signal }) =>
+      told(async () => {
+        const request = {
+          caller,
+          content_type: contentType,
+          door: 'plain',
+          endpoint,
+          ...(nonce !== undefined && { nonce }),
+          stream,
+          workload,
+        } as const
+        const answer = await relay.ask(request, body, signal)
+        return leaving(answer, async () => {
+          const head = headOf(plainHeadSchema, await answer.next())
+          const { content_type, salt, session } = head
+          if (head.stream)
+            return { contentType: content_type, receiptId: session, salt, pieces: piecesOf(answer) }
+          return readWhole(answer, head, outputBytes)
         })
-        if (isRelayError(answer)) throw await readRpcError(answer, signal)
-        if (isStream(answer)) return await readStream(answer.body)
-        return readPlain(answer, await readAll(answer.body, outputBytes, signal))
-      })
-    },
+      }),
   }
 }
 
-/** The type alone would let a workload speak as the relay; an answer that a workload wrote always has a receipt. */
-const isRelays = (answer: UnixAnswer, type: string) =>
-  answer.header('content-type') === type && !answer.has(RPC_HEADERS.receipt)
-const isRelayError = (answer: UnixAnswer) => isRelays(answer, RPC_ERROR_TYPE)
-const isStream = (answer: UnixAnswer) =>
-  answer.status === 200 && isRelays(answer, PLAIN_STREAM_TYPE)
+/** Gives an answer up that cannot be used. */
+async function leaving<T>(answer: RelayAnswer, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    answer.leave()
+    throw error
+  }
+}
 
-async function readStream(body: Readable): Promise<PlainStream> {
-  const frames = framesOf(body)
-  const first = await frames.next()
-  if (first.done || first.value.type !== 'head') throw cut()
-  const { content_type, salt, session } = parseRpc(
-    plainHeadSchema,
-    parseStrict(fromUtf8(first.value.bytes)),
-    'head of a stream',
+type HeadSchema = typeof sealedHeadSchema | typeof plainHeadSchema
+
+function headOf<S extends HeadSchema>(schema: S, { type, bytes }: RelayFrame) {
+  if (type === 'failed') throw failureOf(bytes)
+  if (type !== 'head') throw withheld()
+  return check(schema, parseStrict(fromUtf8(bytes)), 'head of an answer', 'session.aborted')
+}
+
+/** The error in a frame; garbage is `internal.error`. */
+function failureOf(bytes: Uint8Array): SealedError {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(fromUtf8(bytes))
+  } catch {}
+  return fromRpcError(parsed)
+}
+
+/** Errors when the answer breaks off, never ends early as if it were complete. */
+const bytesOf = (answer: RelayAnswer): ReadableStream<Uint8Array> =>
+  new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { type, bytes } = await answer.next()
+        if (type === 'data') return controller.enqueue(bytes)
+        if (type !== 'final') throw withheld()
+        controller.close()
+      },
+      cancel: () => answer.leave(),
+    },
+    { highWaterMark: 0 },
   )
-  return { contentType: content_type, receiptId: session, salt, pieces: piecesOf(frames) }
-}
 
-async function* piecesOf(frames: AsyncGenerator<PlainFrame, void, void>): PlainStream['pieces'] {
-  for await (const { type, bytes } of frames) {
-    if (type === 'data') yield { data: bytes }
-    else if (type === 'failed') throw fromRpcError(parseStrict(fromUtf8(bytes)))
-    else if (type === 'final') return yield { receipt: fromUtf8(bytes) }
-    else throw cut()
+function piecesOf(answer: RelayAnswer): PlainStream['pieces'] {
+  let over = false
+  return {
+    async next() {
+      if (over) return { done: true, value: undefined }
+      const { type, bytes } = await answer.next()
+      if (type === 'data') return { done: false, value: { data: bytes } }
+      over = true
+      if (type === 'final') return { done: false, value: { receipt: receiptOf(bytes) } }
+      if (type === 'failed') throw failureOf(bytes)
+      answer.leave()
+      throw withheld()
+    },
+    async return() {
+      over = true
+      answer.leave()
+      return { done: true, value: undefined }
+    },
   }
-  throw cut()
 }
 
-async function* framesOf(body: Readable): AsyncGenerator<PlainFrame, void, void> {
-  const reader = new PlainFrameReader()
-  for await (const chunk of body as AsyncIterable<Uint8Array>) yield* reader.push(chunk)
+async function readWhole(
+  answer: RelayAnswer,
+  { content_type, salt, session, status }: PlainHead,
+  max: number,
+): Promise<PlainAnswer> {
+  const parts: Uint8Array[] = []
+  let length = 0
+  for (;;) {
+    const { type, bytes } = await answer.next()
+    if (type === 'final') {
+      const receipt = receiptOf(bytes)
+      const body = concat(...parts)
+      return { status, contentType: content_type, body, receiptId: session, salt, receipt }
+    }
+    if (type === 'failed') throw failureOf(bytes)
+    length += bytes.length
+    if (type !== 'data' || length > max) throw withheld()
+    parts.push(bytes)
+  }
 }
 
-const cut = () =>
+function receiptOf(bytes: Uint8Array): string {
+  const receipt = fromUtf8(bytes)
+  if (/^[A-Za-z0-9_-]+$/.test(receipt) && receipt.length <= MAX_RECEIPT_CHARS) return receipt
+  throw withheld()
+}
+
+const withheld = () =>
   new SealedError(
     'session.aborted',
-    'the relay broke off its answer; its receipt will say how it ended',
+    'the answer came without its receipt and is withheld; do not send the request again unseen',
   )
-
-function readPlain(answer: UnixAnswer, body: Uint8Array): PlainAnswer {
-  const receiptId = answer.header(RPC_HEADERS.receiptId) ?? ''
-  const salt = answer.header(RPC_HEADERS.salt) ?? ''
-  const receipt = answer.header(RPC_HEADERS.receipt) ?? ''
-  const receipted =
-    RECEIPT_ID.test(receiptId) &&
-    /^[A-Za-z0-9_-]{43}$/.test(salt) &&
-    /^[A-Za-z0-9_-]+$/.test(receipt) &&
-    receipt.length <= MAX_RECEIPT_CHARS
-  if (!receipted)
-    throw new SealedError(
-      'session.aborted',
-      'the answer came without its receipt and is withheld; do not send the request again unseen',
-    )
-  const contentType = answer.header('content-type') ?? 'application/octet-stream'
-  return { status: answer.status, contentType, body, receiptId, salt, receipt }
-}
 
 async function told<T>(call: () => Promise<T>): Promise<T> {
   try {

@@ -1,10 +1,19 @@
 // Mutants: `count` dropped in write, or in end; `writableFinished` made true; 'finish' for 'close'; `writeHead` not watched.
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
 import { ENVELOPE_TYPE } from '@sealed/protocol'
 import { afterEach, expect, it } from 'vitest'
-import { chat, envelope, ID, SALT } from '../test-support/fakes.ts'
-import { postHead, SEALED_HEAD, startWorld, until, type World } from '../test-support/node-world.ts'
+import { chat, envelope, ID } from '../test-support/fakes.ts'
+import {
+  type Asked,
+  data,
+  final,
+  plainHead,
+  postHead,
+  SEALED_HEAD,
+  startWorld,
+  until,
+  type World,
+} from '../test-support/node-world.ts'
 
 let world: World
 afterEach(() => world.stop())
@@ -12,16 +21,7 @@ const { body: sealedBody } = await envelope(Date.now())
 
 it('counts a buffered answer, and what was read for it', async () => {
   world = await startWorld({
-    relay: (request, response) => {
-      request.resume()
-      response.writeHead(200, {
-        'content-type': 'application/json',
-        'sealed-receipt-id': ID,
-        'sealed-salt': SALT,
-        'sealed-receipt': 'cmVj',
-      })
-      response.end('{"a":"ü"}')
-    },
+    relay: ({ send }) => send(plainHead(), data('{"a":"ü"}'), final('cmVj')),
   })
   const incoming = await postHead(world.port, '/v1/chat/completions', chat(), 'application/json')
   let length = 0
@@ -41,17 +41,16 @@ it('counts a buffered answer, and what was read for it', async () => {
 })
 
 it('waits for the end of a stream, and tells one that was cut from one that ended', async () => {
-  const streams: ServerResponse[] = []
+  const streams: Asked[] = []
   world = await startWorld({
-    relay: (request, response) => {
-      request.resume()
-      response.writeHead(200, SEALED_HEAD).write('12345')
-      streams.push(response)
+    relay: (asked) => {
+      asked.send(SEALED_HEAD, data('12345'))
+      streams.push(asked)
     },
   })
   for (const [i, end] of [
-    () => streams[0]!.end('678'),
-    () => streams[1]!.destroy(),
+    () => streams[0]!.send(data('678'), final()),
+    () => streams[1]!.socket.destroy(),
     (incoming: { destroy(): void }) => incoming.destroy(),
   ].entries()) {
     const incoming = await postHead(world.port, '/v1/sealed', sealedBody, ENVELOPE_TYPE)

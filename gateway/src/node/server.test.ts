@@ -1,11 +1,14 @@
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
 import { ENVELOPE_TYPE } from '@sealed/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
-import { chat, envelope, ID, SALT } from '../test-support/fakes.ts'
+import { chat, envelope } from '../test-support/fakes.ts'
 import {
+  type Asked,
+  data,
   dial,
   exchange,
+  final,
+  plainHead,
   postHead,
   readToEnd,
   SEALED_HEAD,
@@ -149,10 +152,9 @@ describe('slow requests', () => {
     let finish = () => {}
     const { port } = await start({
       server,
-      relay: (request, response) => {
-        request.resume()
-        response.writeHead(200, SEALED_HEAD).write('first ')
-        finish = () => response.end('last')
+      relay: ({ send }) => {
+        send(SEALED_HEAD, data('first '))
+        finish = () => send(data('last'), final())
       },
     })
     const incoming = await postHead(port, '/v1/sealed', sealedBody, ENVELOPE_TYPE)
@@ -197,18 +199,9 @@ describe('closing', () => {
     let finish = () => {}
     let came = false
     const running = await start({
-      relay: (request, response) => {
-        request.resume()
+      relay: ({ send }) => {
         came = true
-        finish = () =>
-          response
-            .writeHead(200, {
-              'content-type': 'application/json',
-              'sealed-receipt-id': ID,
-              'sealed-salt': SALT,
-              'sealed-receipt': 'cmVj',
-            })
-            .end('{"a":1}')
+        finish = () => send(plainHead(), data('{"a":1}'), final('cmVj'))
       },
     })
     const idle = await dial(running.port)
@@ -226,12 +219,11 @@ describe('closing', () => {
   })
 
   it('lets a stream under way go on and end, whole', async () => {
-    let stream: ServerResponse | undefined
+    let stream: Asked | undefined
     const running = await start({
-      relay: (request, response) => {
-        request.resume()
-        stream = response.writeHead(200, SEALED_HEAD)
-        stream.write('first ')
+      relay: (asked) => {
+        stream = asked
+        stream.send(SEALED_HEAD, data('first '))
       },
     })
     const incoming = await postHead(running.port, '/v1/sealed', sealedBody, ENVELOPE_TYPE)
@@ -245,11 +237,11 @@ describe('closing', () => {
       closed = true
     })
     for (const part of ['second ', 'third ']) {
-      stream!.write(part)
+      stream!.send(data(part))
       await until(() => text.endsWith(part))
       expect(closed).toBe(false)
     }
-    stream!.end('last')
+    stream!.send(data('last'), final())
     await once(incoming, 'close')
     expect([text, incoming.complete]).toEqual(['first second third last', true])
     await closing

@@ -14,6 +14,7 @@ import { type Observer, observer } from './observe.ts'
 import { ownDirectory, writeWhole } from './own-directory.ts'
 import { dropPrivileges } from './privileges.ts'
 import { relayClient } from './relay-client.ts'
+import { RelaySocket } from './relay-socket.ts'
 import { whenSent } from './sent.ts'
 import { cutOff, incomingBody, type ServerLimits, startServer } from './server.ts'
 import { gatewayLimits, refuseOpenDoor } from './settings.ts'
@@ -58,7 +59,7 @@ export async function startGateway(
         )
   const acme = tls && (await acmeOf(deployment, tls.key, seen))
   const embassy = new UnixClient(paths.embassy)
-  const relay = new UnixClient(paths.relay)
+  const relay = new RelaySocket(paths.relay)
   const app = createApp({
     embassy: embassyClient(embassy),
     relay: relayClient(relay, deployment.limits.output_bytes),
@@ -105,7 +106,8 @@ export async function startGateway(
     await admin.close()
     seen.flush()
     await keys?.stop()
-    await Promise.all([embassy.close(), relay.close()])
+    relay.close()
+    await embassy.close()
   }
   try {
     refuseOpenDoor(deployment, server.address.address)

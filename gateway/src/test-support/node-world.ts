@@ -1,5 +1,5 @@
 // A gateway on a real port with real Unix-socket servers where embassy and relay would be: for tests of the Node side,
-// where what is tested is sockets. The stand-ins speak HTTP and nothing of the protocol.
+// where what is tested is sockets. The stand-ins speak HTTP, or frames, and nothing of the protocol.
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import {
@@ -9,22 +9,31 @@ import {
   request,
   type Server,
 } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { connect, createServer as createSocketServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { RESPONSE_TYPE } from '@sealed/protocol'
+import {
+  canonicalBytes,
+  encodeRelayFrames,
+  fromUtf8,
+  type OutFrame,
+  RelayFrameReader,
+  type RelayRequest,
+  utf8,
+} from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import type { GatewayLimits, RequestRecord } from '../deps.ts'
 import { embassyClient } from '../node/embassy-client.ts'
 import { relayClient } from '../node/relay-client.ts'
+import { RelaySocket } from '../node/relay-socket.ts'
 import { whenSent } from '../node/sent.ts'
 import { cutOff, incomingBody, type ServerLimits, startServer } from '../node/server.ts'
 import { UnixClient } from '../node/unix-client.ts'
-import { ID, STATUS } from './fakes.ts'
+import { ID, SALT, STATUS } from './fakes.ts'
 
 export interface World {
   port: number
-  relay: Server
+  relay: RelayStand
   embassy: Server
   /** What the app reported as unforeseen. */
   reported: unknown[]
@@ -35,8 +44,21 @@ export interface World {
   closeGateway(graceMs: number): Promise<void>
 }
 
+/** A request as the relay has it whole. */
+export interface Asked {
+  request: RelayRequest
+  body: Uint8Array
+  socket: Socket
+  /** Whether more may be sent before the socket drains. */
+  send(...frames: OutFrame[]): boolean
+}
+export interface RelayStand {
+  /** Nobody listens any more, and every connection is closed. */
+  close(): Promise<void>
+}
+
 export interface WorldOptions {
-  relay?: RequestListener
+  relay?: (asked: Asked) => void
   embassy?: RequestListener
   limits?: Partial<GatewayLimits>
   server?: Partial<ServerLimits>
@@ -46,14 +68,15 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), 'gateway-'))
   const at = (name: string) => join(directory, name)
   const answerStatus: RequestListener = (_, response) => response.end(JSON.stringify(STATUS))
-  const relay = await listen(at('relay'), options.relay ?? ((_, response) => response.end()))
+  const relay = await listenAsRelay(at('relay'), options.relay ?? (() => {}))
   const embassy = await listen(at('embassy'), options.embassy ?? answerStatus)
-  const clients = [new UnixClient(at('embassy')), new UnixClient(at('relay'))] as const
+  const embassySocket = new UnixClient(at('embassy'))
+  const relaySocket = new RelaySocket(at('relay'))
   const reported: unknown[] = []
   const records: RequestRecord[] = []
   const app = createApp({
-    embassy: embassyClient(clients[0]),
-    relay: relayClient(clients[1], 1024 * 1024),
+    embassy: embassyClient(embassySocket),
+    relay: relayClient(relaySocket, 1024 * 1024),
     limits: {
       bodyBytes: 1024 * 1024,
       callerRequests: 64,
@@ -82,11 +105,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     closeGateway: (graceMs) => server.close(graceMs),
     async stop() {
       await server.close(0)
-      for (const client of clients) await client.close()
-      for (const stand of [relay, embassy]) {
-        stand.closeAllConnections()
-        if (stand.listening) await new Promise((resolve) => stand.close(resolve))
-      }
+      await embassySocket.close()
+      relaySocket.close()
+      await relay.close()
+      embassy.closeAllConnections()
+      await new Promise((resolve) => embassy.close(resolve))
       await rm(directory, { recursive: true })
     },
   }
@@ -97,6 +120,33 @@ async function listen(path: string, handler: RequestListener): Promise<Server> {
   server.listen(path)
   await once(server, 'listening')
   return server
+}
+
+async function listenAsRelay(path: string, handler: (asked: Asked) => void): Promise<RelayStand> {
+  const sockets = new Set<Socket>()
+  const server = createSocketServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.once('close', () => sockets.delete(socket))
+    const reader = new RelayFrameReader(1024 * 1024)
+    let request: RelayRequest
+    socket.on('data', (chunk: Buffer) => {
+      for (const { type, bytes } of reader.push(chunk))
+        if (type === 'request') request = JSON.parse(fromUtf8(bytes)) as RelayRequest
+        else {
+          const send = (...frames: OutFrame[]) => socket.write(encodeRelayFrames(...frames))
+          handler({ request, body: bytes, socket, send })
+        }
+    })
+  })
+  server.listen(path)
+  await once(server, 'listening')
+  return {
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      if (server.listening) await new Promise((resolve) => server.close(resolve))
+    },
+  }
 }
 
 /** A raw connection to the gateway. */
@@ -163,4 +213,20 @@ export async function settled(value: () => number): Promise<number> {
 }
 
 /** Head of a sealed answer, as the relay sends it. */
-export const SEALED_HEAD = { 'content-type': RESPONSE_TYPE, 'sealed-receipt-id': ID }
+export const SEALED_HEAD: OutFrame = ['head', canonicalBytes({ session: ID })]
+/** Head of a plain one. */
+export const plainHead = (members: object = {}): OutFrame => [
+  'head',
+  canonicalBytes({
+    content_type: 'application/json',
+    salt: SALT,
+    session: ID,
+    status: 200,
+    stream: false,
+    ...members,
+  }),
+]
+export const data = (text: string): OutFrame => ['data', utf8(text)]
+/** With a receipt, where there is one. */
+export const final = (receipt = ''): OutFrame => ['final', utf8(receipt)]
+export const failed = (body: string): OutFrame => ['failed', utf8(body)]

@@ -1,0 +1,160 @@
+// Connections to the relay's socket, one request at a time on each, answered in frames. Nothing here ends a silent
+// answer by a timeout: the deadlines of a session are the embassy's. A request whose signal is aborted is given up at
+// once, its connection closed.
+import { connect, type Socket } from 'node:net'
+import {
+  canonicalBytes,
+  concat,
+  encodeRelayFrames,
+  type RelayFrame,
+  RelayFrameReader,
+  type RelayRequest,
+} from '@sealed/protocol'
+import { UnixFailure } from './unix-client.ts'
+
+/** Bytes of an answer kept ready for a reader; beyond them the relay is held back. */
+const AHEAD_BYTES = 64 * 1024
+
+/** An answer as it comes. */
+export interface RelayAnswer {
+  /**
+   * The next frame, `data` that lies ready as one; nothing follows `final` and `failed`. Rejects with `UnixFailure` where
+   * the answer was cut, or with the signal's reason.
+   */
+  next(): Promise<RelayFrame>
+  /** Gives up what has not come yet. */
+  leave(): void
+}
+
+export class RelaySocket {
+  readonly #path: string
+  readonly #idle: Connection[] = []
+  readonly #open = new Set<Socket>()
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Sends one request. Throws `UnixFailure`, or the signal's reason. */
+  async ask(request: RelayRequest, body: Uint8Array, signal: AbortSignal): Promise<RelayAnswer> {
+    signal.throwIfAborted()
+    const connection = this.#idle.pop() ?? (await this.#connect())
+    connection.ask(request, body, signal, () => this.#idle.push(connection))
+    return connection
+  }
+
+  /** Ends every connection; requests under way fail. */
+  close(): void {
+    for (const socket of this.#open) socket.destroy()
+  }
+
+  #connect(): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(this.#path)
+      const connection = new Connection(socket)
+      this.#open.add(socket)
+      socket.once('connect', () => resolve(connection))
+      socket.on('error', (error: NodeJS.ErrnoException) =>
+        reject(new UnixFailure('the relay does not answer', error.syscall === 'connect', error)),
+      )
+      socket.once('close', () => {
+        this.#open.delete(socket)
+        const at = this.#idle.indexOf(connection)
+        if (at >= 0) this.#idle.splice(at, 1)
+      })
+    })
+  }
+}
+
+class Connection implements RelayAnswer {
+  readonly #socket: Socket
+  readonly #reader = new RelayFrameReader()
+  readonly #frames: RelayFrame[] = []
+  #ahead = 0
+  #waiting: { resolve(frame: RelayFrame): void; reject(error: unknown): void } | undefined
+  #signal: AbortSignal | undefined
+  /** Called when the last frame was read; set while a request is under way. */
+  #done: (() => void) | undefined
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    socket.on('data', (chunk: Buffer) => this.#take(chunk))
+    socket.once('close', () => this.#closed())
+  }
+
+  ask(request: RelayRequest, body: Uint8Array, signal: AbortSignal, done: () => void): void {
+    this.#signal = signal
+    this.#done = done
+    signal.addEventListener('abort', this.leave)
+    if (signal.aborted) this.leave()
+    this.#socket.write(encodeRelayFrames(['request', canonicalBytes(request)], ['body', body]))
+  }
+
+  next(): Promise<RelayFrame> {
+    const frame = this.#ready()
+    if (frame) return Promise.resolve(frame)
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject }
+      if (this.#socket.destroyed) this.#closed()
+    })
+  }
+
+  readonly leave = (): void => {
+    if (this.#done) this.#socket.destroy()
+  }
+
+  #take(chunk: Uint8Array): void {
+    try {
+      if (!this.#done) throw new Error('the relay answered what nobody asked')
+      for (const frame of this.#reader.push(chunk)) {
+        this.#frames.push(frame)
+        this.#ahead += frame.bytes.length
+      }
+    } catch (error) {
+      this.#socket.destroy(error as Error)
+      return
+    }
+    if (this.#ahead > AHEAD_BYTES) this.#socket.pause()
+    const waiting = this.#waiting
+    const frame = waiting && this.#ready()
+    if (!frame) return
+    this.#waiting = undefined
+    waiting.resolve(frame)
+  }
+
+  /** What lies ready. */
+  #ready(): RelayFrame | undefined {
+    const first = this.#frames.shift()
+    if (!first) return undefined
+    const more: RelayFrame[] = []
+    if (first.type === 'data')
+      while (this.#frames[0]?.type === 'data') more.push(this.#frames.shift()!)
+    const frame =
+      more.length === 0
+        ? first
+        : { type: first.type, bytes: concat(first.bytes, ...more.map(({ bytes }) => bytes)) }
+    this.#ahead -= frame.bytes.length
+    if (this.#socket.isPaused()) this.#socket.resume()
+    if (frame.type === 'final' || frame.type === 'failed') this.#finish()
+    return frame
+  }
+
+  #finish(): void {
+    const done = this.#done
+    this.#done = undefined
+    this.#signal?.removeEventListener('abort', this.leave)
+    if (this.#frames.length > 0) this.#socket.destroy()
+    else if (!this.#socket.destroyed) done?.()
+  }
+
+  #closed(): void {
+    this.#signal?.removeEventListener('abort', this.leave)
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    waiting?.reject(
+      this.#signal?.aborted
+        ? this.#signal.reason
+        : new UnixFailure('the relay broke off its answer', false, this.#socket.errored),
+    )
+  }
+}
