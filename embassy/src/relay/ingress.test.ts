@@ -202,9 +202,12 @@ describe('what is no request', () => {
     expect(await got).toBeUndefined()
   })
 
-  it('a second request at once ends it, and the session of the first', async () => {
+  it.each([
+    ['request', [ASK, BODY]],
+    ['body', [BODY]],
+  ])('a second %s at once ends it, and the session of the first', async (_, more) => {
     work = new Promise(() => {})
-    expect(await answer(ASK, BODY, ASK, BODY)).toBeUndefined()
+    expect(await answer(ASK, BODY, ...more)).toBeUndefined()
     await vi.waitUntil(() => aborted.length === 1)
     expect(opened).toHaveLength(1)
   })

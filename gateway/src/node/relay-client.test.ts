@@ -2,6 +2,7 @@
 // that dies", three); `unsent` always, or never, true; a connection not given back ("one connection to the relay"), or
 // given back with frames left on it; the bound of a buffered answer, the form of a receipt, of a head or of an id not
 // looked at ("is withheld"); `leave` without `destroy` ("takes the relay's request with it").
+import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { ENVELOPE_TYPE, type OutFrame, type RelayRequest } from '@sealed/protocol'
@@ -211,6 +212,17 @@ describe('a relay that dies', () => {
     expect([bytes.toString(), whole]).toEqual(['some frames', false])
   })
 
+  it.each<[string, OutFrame]>([
+    ['an error', failed('{"error":{"code":"internal.error","message":"x"}}')],
+    ['another head', SEALED_HEAD],
+  ])('or says %s in the middle of a stream cuts the client off', async (_, frame) => {
+    const { port } = await start({
+      relay: giving(SEALED_HEAD, data('some frames'), frame, final()),
+    })
+    const { whole } = await readBody(await sealed(port))
+    expect(whole).toBe(false)
+  })
+
   it.each([
     ['before it answers', []],
     ['after a head', [plainHead()]],
@@ -353,6 +365,33 @@ describe('one connection', () => {
     expect(held[0]!.socket).not.toBe(held[1]!.socket)
     for (const { send } of held) send(...GOOD)
     for (const response of both) expect((await response).status).toBe(200)
+  })
+
+  it('to the relay on which something comes unasked is closed, and nobody is given it', async () => {
+    const asked: Asked[] = []
+    const { port } = await start({
+      relay: (one) => {
+        asked.push(one)
+        one.send(...GOOD)
+      },
+    })
+    await (await plain(port)).text()
+    const [{ socket, send }] = asked as [Asked]
+    send(plainHead(), data('{"stray":1}'), final('cmVj'))
+    await once(socket, 'close')
+    expect(await (await plain(port)).text()).toBe('{"a":1,"receipt":"cmVj"}')
+  })
+
+  it('to the relay whose answer cannot be used is closed', async () => {
+    let closed: Promise<unknown> | undefined
+    const { port } = await start({
+      relay: ({ socket, send }) => {
+        closed = once(socket, 'close')
+        send(plainHead({ session: '../x' }), data('secret'))
+      },
+    })
+    expect((await plain(port)).status).toBe(424)
+    await closed
   })
 
   it.each<[string, OutFrame[]]>([

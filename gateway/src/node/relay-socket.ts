@@ -54,8 +54,9 @@ export class RelaySocket {
       const connection = new Connection(socket)
       this.#open.add(socket)
       socket.once('connect', () => resolve(connection))
-      socket.on('error', (error: NodeJS.ErrnoException) =>
-        reject(new UnixFailure('the relay does not answer', error.syscall === 'connect', error)),
+      // Once it is connected this rejects nothing any more: an end is told by `close`.
+      socket.on('error', (error) =>
+        reject(new UnixFailure('the relay does not answer', true, error)),
       )
       socket.once('close', () => {
         this.#open.delete(socket)
