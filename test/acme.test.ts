@@ -254,20 +254,23 @@ describe('a renewal that fails', () => {
     )
     expect((await publicCertificate()).serialNumber).toBe(serialNumber)
   }
-  const logged = async (): Promise<string> =>
-    readFile(join(instance.paths.logs, 'gateway.log'), 'utf8')
+  const logged = (words: string): Promise<true> =>
+    eventually(`a line with: ${words}`, async () => {
+      const log = await readFile(join(instance.paths.logs, 'gateway.log'), 'utf8')
+      return log.includes(words) ? true : undefined
+    })
 
   test('for a certificate of another key, leaves the one that there was', async () => {
     acme.issue = (names) => ca.strange(names)
     await failed('certificate')
-    expect(await logged()).toContain('is for another key than the gateway’s; it is not used')
+    await logged('is for another key than the gateway’s; it is not used')
   })
 
   test('at the validation, says what the server saw', async () => {
     // Where no TLS is spoken for this name.
     acme.gatewayPort = Number(new URL(acme.origin).port)
     await failed('order_invalid')
-    expect(await logged()).toContain(`${NAME}: no acme-tls/1 is spoken`)
+    await logged(`${NAME}: no acme-tls/1 is spoken`)
   })
 
   test('at a rate limit, keeps when to come again, through a restart', async () => {
