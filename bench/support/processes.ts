@@ -1,6 +1,6 @@
 // The processes that a request passes through, and what each has spent.
 import type { Instance } from '../../scripts/up.ts'
-import { childOf, cpuMs, endedChildrenMs } from './cpu.ts'
+import { accountOf, childOf, endedChildrenMs } from './cpu.ts'
 
 export interface Process {
   readonly name: string
@@ -12,16 +12,26 @@ export interface Process {
 
 export function processesOf(instance: Instance): Process[] {
   const embassy = instance.embassy.pid!
-  const relay = childOf(embassy, 'relay/main.ts')
-  const watch = childOf(embassy, 'nft monitor')
-  // The firewall process is replaced now and then: those before it count too.
-  const firewall = () => cpuMs(childOf(embassy, 'nft -i')) + endedChildrenMs(embassy)
+  const ours = (name: string, spentMs: () => number) => ({ name, spentMs, ours: true })
   return [
-    { name: 'gateway', spentMs: () => cpuMs(instance.gateway.pid!), ours: true },
-    { name: 'relay', spentMs: () => cpuMs(relay), ours: true },
-    { name: 'embassy', spentMs: () => cpuMs(embassy), ours: true },
-    { name: 'nft (firewall)', spentMs: firewall, ours: true },
-    { name: 'nft (its watch)', spentMs: () => cpuMs(watch), ours: true },
-    { name: 'swtpm (stands for the TPM)', spentMs: () => cpuMs(instance.tpmPid!), ours: false },
+    ours('gateway', accountOf(instance.gateway.pid!)),
+    ours('relay', accountOf(childOf(embassy, 'relay/main.ts'))),
+    ours('embassy', accountOf(embassy)),
+    ours('nft (firewall)', replaced(embassy, 'nft -i')),
+    ours('nft (its watch)', accountOf(childOf(embassy, 'nft monitor'))),
+    { name: 'swtpm (stands for the TPM)', spentMs: accountOf(instance.tpmPid!), ours: false },
   ]
+}
+
+/** Of a child that is replaced now and then, and of those before it. */
+function replaced(parent: number, words: string): () => number {
+  let account = accountOf(childOf(parent, words))
+  return () => {
+    try {
+      return account() + endedChildrenMs(parent)
+    } catch {
+      account = accountOf(childOf(parent, words))
+      return account() + endedChildrenMs(parent)
+    }
+  }
 }
