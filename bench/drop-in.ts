@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtemp, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createSealedFetch } from '@sealed/client'
 import { parsePolicy } from '@sealed/protocol'
 import { Agent, request as undiciRequest } from 'undici'
@@ -22,12 +23,21 @@ const REQUESTS = new Map([
 ])
 /** Of each path: compiling goes on for some hundred requests, in more processes behind our doors than beside them. */
 const WARM_UP = 1_000
-const CHUNKS = 20
-const EVERY_MS = 10
+interface Pace {
+  events: number
+  everyMs: number
+}
+/** As fast as a busy server of language models writes to each of many. */
+const STEADY: Pace = { events: 75, everyMs: 40 }
+/** Streams that each of those at a time has, one after the other. */
+const STREAMS_EACH = 3
+/** More than these two cores carry at 256 at a time. */
+const BURST: Pace = { events: 20, everyMs: 10 }
 const bodyOf = (more: object = {}) =>
   JSON.stringify({ model: 'noop', messages: [{ role: 'user', content: 'hello' }], ...more })
 const WHOLE = bodyOf()
-const STREAMED = bodyOf({ stream: true, chunks: CHUNKS, every_ms: EVERY_MS })
+const streamed = ({ events, everyMs }: Pace) =>
+  bodyOf({ stream: true, chunks: events, every_ms: everyMs })
 
 /** Calls for an answer and hands its pieces on as they come. */
 type Path = (body: string, take: (piece: Uint8Array) => void) => Promise<void>
@@ -76,6 +86,7 @@ export async function benchDropIn(): Promise<void> {
     for (const [, path] of paths) await load(WARM_UP, 32, () => path(WHOLE, () => {}))
     for (const connections of REQUESTS.keys()) await compareWhole(paths, connections)
     for (const connections of REQUESTS.keys()) await compareStreams(paths, connections)
+    await compareBursts(paths)
     sayRsa()
   } finally {
     await beside?.stop()
@@ -112,31 +123,62 @@ async function compareWhole(paths: readonly [string, Path][], connections: numbe
 const WRITTEN = /"content":"(\d+) "/g
 const nowUs = () => Number(process.hrtime.bigint() / 1000n)
 
+/** Of the events of one stream, how long each took from the workload to here. */
+async function delaysOf(path: Path, pace: Pace): Promise<number[]> {
+  const decoder = new TextDecoder()
+  const delays: number[] = []
+  await path(streamed(pace), (piece) => {
+    const at = nowUs()
+    for (const [, written] of decoder.decode(piece, { stream: true }).matchAll(WRITTEN))
+      delays.push((at - Number(written)) / 1000)
+  })
+  return delays
+}
+
+/** Streams at the pace of tokens, which begin and end at any time while others go on. */
 async function compareStreams(
   paths: readonly [string, Path][],
   connections: number,
 ): Promise<void> {
-  const requests = Math.max(connections, 20)
-  const found = paths.map(() => ({ delays: [] as number[], rates: [] as number[] }))
-  for (const [i, [, path]] of paths.entries()) {
-    const { delays, rates } = found[i]!
-    const { rate } = await load(requests, connections, () => {
-      const decoder = new TextDecoder()
-      return path(STREAMED, (piece) => {
-        const at = nowUs()
-        for (const [, written] of decoder.decode(piece, { stream: true }).matchAll(WRITTEN))
-          delays.push((at - Number(written)) / 1000)
-      })
+  const { events, everyMs } = STEADY
+  const found: number[][] = []
+  for (const [, path] of paths) {
+    const delays: number[] = []
+    await Promise.all(
+      Array.from({ length: connections }, async (_, i) => {
+        await delay((i * events * everyMs) / connections)
+        for (let n = 0; n < STREAMS_EACH; n++) delays.push(...(await delaysOf(path, STEADY)))
+      }),
+    )
+    found.push(delays)
+  }
+  const bare = median(found[0]!)
+  table(
+    `streams of ${events} events, one each ${everyMs} ms, ${connections} at a time, ${STREAMS_EACH * connections} of them`,
+    ['', 'delay of an event, p50 ms', 'p99', 'added p50'],
+    paths.map(([name], i) => {
+      const delays = found[i]!
+      return [name, ms(median(delays)), ms(quantile(delays, 0.99)), ms(median(delays) - bare)]
+    }),
+  )
+}
+
+/** More streams at once than the machine carries: what gets through, and how late. */
+async function compareBursts(paths: readonly [string, Path][]): Promise<void> {
+  const { events, everyMs } = BURST
+  const connections = 256
+  const rows: string[][] = []
+  for (const [name, path] of paths) {
+    const delays: number[] = []
+    const { rate } = await load(connections, connections, async () => {
+      delays.push(...(await delaysOf(path, BURST)))
     })
-    rates.push(rate)
+    rows.push([name, (events * rate).toFixed(0), ms(median(delays)), ms(quantile(delays, 0.99))])
   }
   table(
-    `streams of ${CHUNKS} events, one each ${EVERY_MS} ms, ${connections} at a time, ${requests} of them`,
-    ['', 'streams/s', 'delay of an event, p50 ms', 'p99'],
-    paths.map(([name], i) => {
-      const { delays, rates } = found[i]!
-      return [name, rates[0]!.toFixed(1), ms(median(delays)), ms(quantile(delays, 0.99))]
-    }),
+    `${connections} streams of ${events} events, one each ${everyMs} ms, all begun at once`,
+    ['', 'events/s', 'delay of an event, p50 ms', 'p99'],
+    rows,
   )
 }
 

@@ -4,6 +4,7 @@ import { canonicalize } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { extendChain, type Head, raiseCounter, setHead } from '../store/anchors.ts'
+import { openDigest } from '../store/open-sessions.ts'
 import { chainOverRows, digestOf, stateOf } from '../store/registry-rows.ts'
 import { getMeta, nodesOf, Statements, setMeta } from '../store/rows.ts'
 import { LedgerWorld } from '../test-support/ledger-world.ts'
@@ -42,7 +43,7 @@ async function forge(change: string, { alsoBefore = false, size = 3 } = {}): Pro
     size,
     state: digestOf(state).toString('hex'),
   })
-  extendChain(sql, { opened: [], body: canonicalize({ forged: true }) })
+  extendChain(sql, { open: openDigest(sql), opened: [], body: canonicalize({ forged: true }) })
   db.close()
   await world.restart()
 }

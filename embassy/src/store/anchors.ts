@@ -1,8 +1,9 @@
 // What ties the database to its TPM: a counter that rises with each checkpoint, and a hash chain over everything that was
 // begun or closed and over what the database then held. Both are written here before the TPM moves, so that after a cut
 // the TPM is behind by one step at most.
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { canonicalize, SealedError } from '@sealed/protocol'
+import { type Begun, openDigest } from './open-sessions.ts'
 import { getMeta, type Statements, setMeta } from './rows.ts'
 
 export interface Anchors {
@@ -14,12 +15,6 @@ export interface Anchors {
   link: Uint8Array
   /** Sessions that the last step began: while the TPM has not taken it, nothing of them was revealed. */
   opened: string[]
-}
-
-/** A session or an epoch that a step begins: its opening statements as they stand on disk. */
-export interface Begun {
-  id: string
-  text: string
 }
 
 /** What the last checkpoint is of. */
@@ -72,18 +67,18 @@ export function raiseCounter(sql: Statements): bigint {
 export const setHead = (sql: Statements, head: Head): void =>
   setMeta(sql, 'checkpoint.head', canonicalize({ ...head }))
 
-/** Writes down the chain's next value; returns what the TPM is to extend its own by. */
+/** Writes down the chain's next value; `open` is the digest over what is open then. Returns what the TPM is to extend its own by. */
 export function extendChain(
   sql: Statements,
-  step: { opened: readonly Begun[]; body?: string },
+  step: { open: string; opened: readonly Begun[]; body?: string },
 ): Uint8Array {
-  const { opened, body } = step
+  const { body, open, opened } = step
   const digest = (text: string) => hash('sha256', text)
   const head = getMeta<string>(sql, 'checkpoint.head')
   const text = canonicalize({
     ...(body !== undefined && { checkpoint: digest(body) }),
     ...(head !== undefined && { head: JSON.parse(head) as Head }),
-    open: openDigest(sql),
+    open,
     opened: opened.map(({ id, text }) => ({ digest: digest(text), id })),
     version: 1,
   })
@@ -137,16 +132,6 @@ export function priorHead(sql: Statements): Head | undefined {
 const said = (sql: Statements): Said | undefined => {
   const text = getMeta<string>(sql, 'anchors.said')
   return text === undefined ? undefined : (JSON.parse(text) as Said)
-}
-
-/** Over id and opening statements of each session that is open. */
-function openDigest(sql: Statements): string {
-  const all = createHash('sha256')
-  for (const { id, statements } of sql.all<{ id: string; statements: string }>(
-    'SELECT id, statements FROM sessions ORDER BY id',
-  ))
-    all.update(hash('sha256', `${id}\n${statements}`, 'buffer'))
-  return all.digest('hex')
 }
 
 export const altered = (what: string) =>

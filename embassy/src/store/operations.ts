@@ -11,7 +11,6 @@ import {
 import { append, inclusionPath, root } from '../ledger/tree.ts'
 import {
   type Anchors,
-  type Begun,
   beginAnchors,
   extendChain,
   raiseCounter,
@@ -22,6 +21,7 @@ import { checkAddition } from './check-addition.ts'
 import { checkLast, checkPages, unproven } from './check-last.ts'
 import { close } from './closing-rows.ts'
 import { ensureIntact, type LogEnd } from './log-rows.ts'
+import { type Begun, OpenSessions } from './open-sessions.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
 import { checkRegistry, cover, digestOf, SignatureCache, stateOf } from './registry-rows.ts'
 import { type Connection, getMeta, nodesOf, Statements, setMeta } from './rows.ts'
@@ -33,6 +33,7 @@ const NONCE_LIFETIME_MS = 15 * 60_000
 export class Operations extends MarkedRows {
   readonly #sql: Statements
   readonly #cache = new SignatureCache()
+  #openSessions = new OpenSessions()
   readonly #isolate: (body: () => unknown) => unknown
   #log = 0
   #keySet = ''
@@ -46,7 +47,13 @@ export class Operations extends MarkedRows {
 
   /** Runs `body` so that its failure undoes it and nothing else. */
   isolated<T>(body: () => T): T {
-    return this.#isolate(body) as T
+    try {
+      return this.#isolate(body) as T
+    } catch (error) {
+      // What it had written is not there any more.
+      this.#openSessions = new OpenSessions()
+      throw error
+    }
   }
 
   /**
@@ -164,7 +171,8 @@ export class Operations extends MarkedRows {
       })
     const made = checkpoint ? this.#checkpoint(boot) : undefined
     if (opened.length === 0 && dropped.length === 0 && !made) return { refused, readings }
-    const link = extendChain(this.#sql, { opened, ...(made && { body: made.body }) })
+    const open = this.#openSessions.digest(this.#sql, opened)
+    const link = extendChain(this.#sql, { open, opened, ...(made && { body: made.body }) })
     return { link, ...(made && { checkpoint: made }), refused, readings }
   }
 
