@@ -39,8 +39,7 @@ export class RelaySocket {
   async ask(request: RelayRequest, body: Uint8Array, signal: AbortSignal): Promise<RelayAnswer> {
     signal.throwIfAborted()
     const connection = this.#idle.pop() ?? (await this.#connect())
-    connection.ask(request, body, signal, () => this.#idle.push(connection))
-    return connection
+    return connection.ask(request, body, signal, () => this.#idle.push(connection))
   }
 
   /** Ends every connection; requests under way fail. */
@@ -67,15 +66,21 @@ export class RelaySocket {
   }
 }
 
-class Connection implements RelayAnswer {
+/** A request under way on a connection. */
+interface Turn {
+  readonly signal: AbortSignal
+  readonly leave: () => void
+  /** Called when its last frame was read. */
+  readonly done: () => void
+}
+
+class Connection {
   readonly #socket: Socket
   readonly #reader = new RelayFrameReader()
   readonly #frames: RelayFrame[] = []
   #ahead = 0
   #waiting: { resolve(frame: RelayFrame): void; reject(error: unknown): void } | undefined
-  #signal: AbortSignal | undefined
-  /** Called when the last frame was read; set while a request is under way. */
-  #done: (() => void) | undefined
+  #turn: Turn | undefined
 
   constructor(socket: Socket) {
     this.#socket = socket
@@ -83,15 +88,22 @@ class Connection implements RelayAnswer {
     socket.once('close', () => this.#closed())
   }
 
-  ask(request: RelayRequest, body: Uint8Array, signal: AbortSignal, done: () => void): void {
-    this.#signal = signal
-    this.#done = done
-    signal.addEventListener('abort', this.leave)
-    if (signal.aborted) this.leave()
+  ask(request: RelayRequest, body: Uint8Array, signal: AbortSignal, done: () => void): RelayAnswer {
+    // Once its last frame was read the connection is somebody else's: whoever leaves then leaves nothing.
+    const isOver = () => this.#turn !== turn
+    const leave = () => void (isOver() || this.#socket.destroy())
+    const turn = { signal, leave, done }
+    this.#turn = turn
+    signal.addEventListener('abort', leave)
+    if (signal.aborted) leave()
     this.#socket.write(encodeRelayFrames(['request', canonicalBytes(request)], ['body', body]))
+    return {
+      next: () => (isOver() ? Promise.reject(new Error('it is over')) : this.#next()),
+      leave,
+    }
   }
 
-  next(): Promise<RelayFrame> {
+  #next(): Promise<RelayFrame> {
     const frame = this.#ready()
     if (frame) return Promise.resolve(frame)
     return new Promise((resolve, reject) => {
@@ -100,13 +112,9 @@ class Connection implements RelayAnswer {
     })
   }
 
-  readonly leave = (): void => {
-    if (this.#done) this.#socket.destroy()
-  }
-
   #take(chunk: Uint8Array): void {
     try {
-      if (!this.#done) throw new Error('the relay answered what nobody asked')
+      if (!this.#turn) throw new Error('the relay answered what nobody asked')
       for (const frame of this.#reader.push(chunk)) {
         this.#frames.push(frame)
         this.#ahead += frame.bytes.length
@@ -141,20 +149,21 @@ class Connection implements RelayAnswer {
   }
 
   #finish(): void {
-    const done = this.#done
-    this.#done = undefined
-    this.#signal?.removeEventListener('abort', this.leave)
+    const turn = this.#turn
+    this.#turn = undefined
+    turn?.signal.removeEventListener('abort', turn.leave)
     if (this.#frames.length > 0) this.#socket.destroy()
-    else if (!this.#socket.destroyed) done?.()
+    else if (!this.#socket.destroyed) turn?.done()
   }
 
   #closed(): void {
-    this.#signal?.removeEventListener('abort', this.leave)
+    const turn = this.#turn
+    turn?.signal.removeEventListener('abort', turn.leave)
     const waiting = this.#waiting
     this.#waiting = undefined
     waiting?.reject(
-      this.#signal?.aborted
-        ? this.#signal.reason
+      turn?.signal.aborted
+        ? turn.signal.reason
         : new UnixFailure('the relay broke off its answer', false, this.#socket.errored),
     )
   }
