@@ -1,5 +1,4 @@
-// Requests that share a connection, one after the other. Mutants: `isOver` always false, for `leave` and for `next`; the
-// listener on the signal kept.
+// Requests that share a connection, one after the other. Mutants: `isOver` always false, for `leave` and for `next`.
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
