@@ -237,7 +237,14 @@ describe('sealed.json', () => {
     expect(deployment().limits).toEqual(defaults)
     expect(deployment({ limits: {} }).limits).toEqual(defaults)
     expect(deployment({ limits: { queue: 0 } }).limits).toEqual({ ...defaults, queue: 0 })
-    for (const limits of [null, { queue: -1 }, { queue_ms: 0 }, { body_bytes: '1' }, { other: 1 }])
+    for (const limits of [
+      null,
+      { queue: -1 },
+      { queue_ms: 0 },
+      { body_bytes: '1' },
+      { body_bytes: 2 ** 30 + 1 },
+      { other: 1 },
+    ])
       expect(() => deployment({ limits })).toThrow(invalid)
   })
 

@@ -97,7 +97,7 @@ export const rootHashes = ({ weights = [] }: Pick<Workload, 'weights'>): string[
 
 const limitsSchema = v.strictObject({
   /** Bytes of one plain request body. */
-  body_bytes: v.optional(integer(1), 1024 * 1024),
+  body_bytes: v.optional(integer(1, 1024 * 1024 * 1024), 1024 * 1024),
   /** How long a late activations file is waited for at commit. */
   activations_ms: v.optional(integer(1), 2_000),
   /** Sessions of one caller that are open at once, those waiting included. */

@@ -3,6 +3,7 @@
 // embassy (sessions).
 // Errors are `{error: {code, message, param, retry_after_ms, receipt}}`, whatever the call.
 import * as v from 'valibot'
+import { fromUtf8 } from './bytes.ts'
 import { CODES, type Code, SealedError } from './errors.ts'
 import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
 import { ABORT_REASONS } from './statement.ts'
@@ -83,6 +84,15 @@ export function fromRpcError(body: unknown): SessionFailure {
     ...(retry_after_ms !== undefined && { retryAfterMs: retry_after_ms }),
     ...(session !== undefined && { session }),
   })
+}
+
+/** The error in an answer's bytes; garbage is `internal.error`. */
+export function readRpcError(bytes: Uint8Array): SessionFailure {
+  let body: unknown
+  try {
+    body = JSON.parse(fromUtf8(bytes))
+  } catch {}
+  return fromRpcError(body)
 }
 
 /**
