@@ -31,7 +31,7 @@ interface Pace {
 const STEADY: Pace = { events: 75, everyMs: 40 }
 /** Streams that each of those at a time has, one after the other. */
 const STREAMS_EACH = 3
-/** More than these two cores carry at 256 at a time. */
+/** More than two cores carry at 256 at a time. */
 const BURST: Pace = { events: 20, everyMs: 10 }
 const bodyOf = (more: object = {}) =>
   JSON.stringify({ model: 'noop', messages: [{ role: 'user', content: 'hello' }], ...more })

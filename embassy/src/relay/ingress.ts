@@ -1,6 +1,5 @@
 // The relay's socket, which only the gateway opens: one request at a time on a connection, answered in frames. What is
 // no request ends the connection.
-import { rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import {
   fromUtf8,
@@ -15,27 +14,22 @@ import {
   toRpcError,
   utf8,
 } from '@sealed/protocol'
-import { restrict } from '../server/restrict.ts'
+import { bind } from '../server/bind.ts'
 import { Outgoing } from './outgoing.ts'
 import { plainDoor } from './plain-door.ts'
 import type { SessionDeps } from './run-session.ts'
 import { sealedDoor } from './sealed-door.ts'
 
-/** `bodyBytes` is what an ordinary request's body may have; `gid` as for `restrict`. */
+/** `bodyBytes` is what an ordinary request's body may have; `gid` as for `bind`. */
 export async function listenForRequests(
   deps: SessionDeps,
   { path, gid, bodyBytes }: { path: string; gid: number; bodyBytes: number },
 ): Promise<void> {
-  await rm(path, { force: true })
   const server = createServer((socket) => serve(deps, socket, bodyBytes))
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(path, () => resolve())
-  })
-  await restrict(path, gid)
+  await bind(server, path, gid)
 }
 
-export function serve(deps: SessionDeps, socket: Socket, bodyBytes: number): void {
+function serve(deps: SessionDeps, socket: Socket, bodyBytes: number): void {
   const reader = new RelayFrameReader(Math.max(bodyBytes, MAX_ENVELOPE_BYTES))
   let request: RelayRequest | undefined
   let outgoing: Outgoing | undefined

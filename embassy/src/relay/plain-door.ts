@@ -16,7 +16,7 @@ import type { Outgoing } from './outgoing.ts'
 import { runSession, type SessionDeps } from './run-session.ts'
 import type { Taker, WorkloadHead } from './workload-client.ts'
 
-export type PlainRequest = Extract<RelayRequest, { door: 'plain' }>
+type PlainRequest = Extract<RelayRequest, { door: 'plain' }>
 
 /** Answers one plain request. What it throws is to be said in the last frame. */
 export async function plainDoor(

@@ -1,11 +1,10 @@
 // The embassy's socket for its relay: calls and answers as lines of JSON, any number under way at once. HTTP cost more
 // here than the steps that it carried. Only the relay's user can open it, and what it says is checked like a stranger's.
-import { rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { SealedError, toRpcError } from '@sealed/protocol'
 import { Lines } from '../lines.ts'
+import { bind } from './bind.ts'
 import type { Listening } from './listen.ts'
-import { restrict } from './restrict.ts'
 
 /** One function a call: the session that it is of, and what else was said. */
 export type Calls = Record<CallName, (session: string, body: unknown) => Promise<unknown>>
@@ -19,7 +18,6 @@ export type Answer = [number, boolean, unknown]
 const MAX_CALL_CHARS = 64 * 1024
 
 export async function listenForCalls(calls: Calls, path: string, gid: number): Promise<Listening> {
-  await rm(path, { force: true })
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     open.add(socket)
@@ -31,11 +29,7 @@ export async function listenForCalls(calls: Calls, path: string, gid: number): P
       else socket.destroy()
     })
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(path, () => resolve())
-  })
-  await restrict(path, gid)
+  await bind(server, path, gid)
   return {
     close: () =>
       new Promise((resolve) => {

@@ -1,22 +1,16 @@
 // Serves a Hono app on a Unix socket that one group may open. The socket's directory is the embassy's.
-import { rm } from 'node:fs/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Hono } from 'hono'
-import { restrict } from './restrict.ts'
+import { bind } from './bind.ts'
 
 export interface Listening {
   close(): Promise<void>
 }
 
-/** `gid` as for `restrict`. */
+/** `gid` as for `bind`. */
 export async function listen(app: Hono, path: string, gid?: number): Promise<Listening> {
-  await rm(path, { force: true })
   const server = createAdaptorServer({ fetch: app.fetch })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(path, () => resolve())
-  })
-  await restrict(path, gid)
+  await bind(server, path, gid)
   return {
     close: () =>
       new Promise((resolve) => {

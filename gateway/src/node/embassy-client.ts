@@ -1,16 +1,16 @@
 // The embassy's public side over its socket for the gateway. What it answers is passed on unread but for its status.
 import {
   check,
-  fromRpcError,
   fromUtf8,
   MAX_NOTE_CHARS,
   MAX_PROOF_CHARS,
   overviewSchema,
+  readRpcError,
   SealedError,
   statusSchema,
 } from '@sealed/protocol'
 import type { EmbassyClient } from '../deps.ts'
-import { readAll, type UnixAnswer, type UnixClient, UnixFailure } from './unix-client.ts'
+import { readAll, type UnixClient, UnixFailure } from './unix-client.ts'
 
 /** Bounds of what the embassy may answer, in bytes. */
 const MAX_DOCUMENT = 2 * 1024 * 1024
@@ -23,9 +23,9 @@ export function embassyClient(unix: UnixClient): EmbassyClient {
   /** The answer's body; undefined for 404. */
   async function get(path: string, max: number, signal?: AbortSignal) {
     try {
-      const answer = await unix.request({ method: 'GET', path, ...(signal && { signal }) })
+      const answer = await unix.get(path, signal)
       if (answer.status === 200) return await readAll(answer.body, max, signal)
-      const failure = await readRpcError(answer, signal)
+      const failure = readRpcError(await readAll(answer.body, MAX_JSON, signal))
       if (answer.status === 404) return undefined
       throw failure
     } catch (error) {
@@ -70,13 +70,3 @@ const unavailable = (cause: unknown) =>
   new SealedError('embassy.unavailable', 'the embassy does not answer; it may be starting', {
     cause,
   })
-
-/** The error in an answer; garbage is `internal.error`. */
-export async function readRpcError(answer: UnixAnswer, signal?: AbortSignal) {
-  const body = await readAll(answer.body, MAX_JSON, signal)
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(fromUtf8(body))
-  } catch {}
-  return fromRpcError(parsed)
-}

@@ -1,8 +1,6 @@
 // Mutants: no pause above AHEAD_BYTES ("holds the relay back"); a closed socket taken for the end of an answer ("a relay
-// that dies", three); `unsent` always, or never, true; a connection not given back ("one connection to the relay"), or
-// given back with frames left on it; the bound of a buffered answer, the form of a receipt, of a head or of an id not
+// that dies", three); `unsent` never true; the bound of a buffered answer, the form of a receipt, of a head or of an id not
 // looked at ("is withheld"); `leave` without `destroy` ("takes the relay's request with it").
-import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { ENVELOPE_TYPE, type OutFrame, type RelayRequest } from '@sealed/protocol'
@@ -10,13 +8,15 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { abortedReceipt, chat, envelope, ID } from '../test-support/fakes.ts'
 import {
   type Asked,
+  askPlain,
   data,
   dial,
   failed,
   final,
+  GOOD,
+  giving,
   plainHead,
   postHead,
-  readToEnd,
   SEALED_HEAD,
   settled,
   startWorld,
@@ -40,19 +40,7 @@ const start = async (options: WorldOptions) => {
   return world
 }
 
-const plain = (port: number) =>
-  fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
-    method: 'POST',
-    body: chat(),
-    headers: { 'content-type': 'application/json' },
-  })
 const sealed = (port: number) => postHead(port, '/v1/sealed', sealedBody, ENVELOPE_TYPE)
-/** A relay that gives these frames to whoever asks. */
-const giving =
-  (...frames: OutFrame[]) =>
-  ({ send }: Asked) =>
-    void send(...frames)
-const GOOD = [plainHead(), data('{"a":1}'), final('cmVj')]
 
 /** Reads an answer's body; `whole` only when it came to a proper end. */
 function readBody(
@@ -234,7 +222,7 @@ describe('a relay that dies', () => {
         socket.end()
       },
     })
-    const response = await plain(port)
+    const response = await askPlain(port)
     expect(response.status).toBe(424)
     expect(response.headers.get('x-should-retry')).toBe('false')
     expect(await response.json()).toMatchObject({ error: { code: 'session.aborted' } })
@@ -259,7 +247,7 @@ describe('what the relay answers', () => {
     for (const size of [16 * 1024, 65_536]) {
       const receipt = 'A'.repeat(size)
       const { port } = await start({ relay: giving(plainHead(), data('{"a":1}'), final(receipt)) })
-      const response = await plain(port)
+      const response = await askPlain(port)
       expect(await response.json()).toEqual({ a: 1, receipt })
       await world!.stop()
       world = undefined
@@ -283,7 +271,7 @@ describe('what the relay answers', () => {
     ['a frame of the gateway’s', [plainHead(), ['body', Buffer.from('secret')], final('cmVj')]],
   ])('is withheld with %s', async (_, frames) => {
     const { port } = await start({ relay: giving(...frames) })
-    const response = await plain(port)
+    const response = await askPlain(port)
     expect(response.status).toBe(424)
     const text = await response.text()
     expect(text).toContain('session.aborted')
@@ -295,11 +283,11 @@ describe('what the relay answers', () => {
     const said = JSON.stringify({ error })
     let frames = [failed(said)]
     const { port } = await start({ relay: ({ send }) => send(...frames) })
-    const refused = await plain(port)
+    const refused = await askPlain(port)
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2'])
     expect(await refused.json()).toMatchObject({ error: { code: 'queue.full' } })
     frames = [plainHead({ status: 503 }), data(said), final('cmVj')]
-    const answered = await plain(port)
+    const answered = await askPlain(port)
     expect([answered.status, answered.headers.get('sealed-workload-status')]).toEqual([424, '503'])
     expect(answered.headers.has('retry-after')).toBe(false)
   })
@@ -314,7 +302,7 @@ describe('what the relay answers', () => {
     ['that is empty', ''],
   ])('as an error %s is one of ours, and not to be sent again', async (_, body) => {
     const { port } = await start({ relay: giving(failed(body)) })
-    const response = await plain(port)
+    const response = await askPlain(port)
     const text = await response.text()
     expect(response.status).toBe(424)
     expect(text).toContain('internal.error')
@@ -327,87 +315,8 @@ describe('what the relay answers', () => {
   it('as an error carries the receipt of the session that it ended', async () => {
     const error = { code: 'workload.timeout', message: 'too slow', receipt: abortedReceipt }
     const { port } = await start({ relay: giving(failed(JSON.stringify({ error }))) })
-    const response = await plain(port)
+    const response = await askPlain(port)
     expect([response.status, response.headers.get('sealed-receipt-id')]).toEqual([424, ID])
     expect(await response.json()).toMatchObject({ receipt: abortedReceipt })
-  })
-})
-
-describe('one connection', () => {
-  it('of a client serves many requests, one after another', async () => {
-    const { port } = await start({ relay: giving(...GOOD) })
-    const socket = await dial(port)
-    const text = readToEnd(socket)
-    const body = chat()
-    const head = (connection: string) =>
-      `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: ${connection}\r\n` +
-      `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
-    socket.write(head('keep-alive') + head('keep-alive') + head('close'))
-    expect((await text).match(/"receipt":"cmVj"\}/g)).toHaveLength(3)
-  })
-
-  it('to the relay serves many requests, and no second one before the first has ended', async () => {
-    const sockets = new Set<Socket>()
-    const held: Asked[] = []
-    let hold = false
-    const { port } = await start({
-      relay: (asked) => {
-        sockets.add(asked.socket)
-        if (hold) held.push(asked)
-        else asked.send(...GOOD)
-      },
-    })
-    for (let i = 0; i < 5; i++) expect((await plain(port)).status).toBe(200)
-    expect(sockets.size).toBe(1)
-    hold = true
-    const both = [plain(port), plain(port)]
-    await until(() => held.length === 2)
-    expect(held[0]!.socket).not.toBe(held[1]!.socket)
-    for (const { send } of held) send(...GOOD)
-    for (const response of both) expect((await response).status).toBe(200)
-  })
-
-  it('to the relay on which something comes unasked is closed, and nobody is given it', async () => {
-    const asked: Asked[] = []
-    const { port } = await start({
-      relay: (one) => {
-        asked.push(one)
-        one.send(...GOOD)
-      },
-    })
-    await (await plain(port)).text()
-    const [{ socket, send }] = asked as [Asked]
-    send(plainHead(), data('{"stray":1}'), final('cmVj'))
-    await once(socket, 'close')
-    expect(await (await plain(port)).text()).toBe('{"a":1,"receipt":"cmVj"}')
-  })
-
-  it('to the relay whose answer cannot be used is closed', async () => {
-    let closed: Promise<unknown> | undefined
-    const { port } = await start({
-      relay: ({ socket, send }) => {
-        closed = once(socket, 'close')
-        send(plainHead({ session: '../x' }), data('secret'))
-      },
-    })
-    expect((await plain(port)).status).toBe(424)
-    await closed
-  })
-
-  it.each<[string, OutFrame[]]>([
-    ['more than an answer', [...GOOD, data('stray')]],
-    ['another answer', [...GOOD, ...GOOD]],
-  ])('to the relay on which %s came is not used again', async (_, frames) => {
-    const sockets = new Set<Socket>()
-    const { port } = await start({
-      relay: ({ socket, send }) => {
-        sockets.add(socket)
-        send(...frames)
-      },
-    })
-    for (let i = 1; i <= 3; i++) {
-      expect(await (await plain(port)).text()).toBe('{"a":1,"receipt":"cmVj"}')
-      expect(sockets.size).toBe(i)
-    }
   })
 })

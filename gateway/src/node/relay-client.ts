@@ -3,19 +3,18 @@
 import {
   check,
   concat,
-  fromRpcError,
   fromUtf8,
   MAX_RECEIPT_CHARS,
   type PlainHead,
   parseStrict,
   plainHeadSchema,
   type RelayFrame,
+  readRpcError,
   SealedError,
   sealedHeadSchema,
 } from '@sealed/protocol'
 import type { PlainAnswer, PlainStream, RelayClient } from '../deps.ts'
-import type { RelayAnswer, RelaySocket } from './relay-socket.ts'
-import { UnixFailure } from './unix-client.ts'
+import { type RelayAnswer, RelayFailure, type RelaySocket } from './relay-socket.ts'
 
 /** `outputBytes` bounds a workload's buffered answer. */
 export function relayClient(relay: RelaySocket, outputBytes: number): RelayClient {
@@ -64,18 +63,9 @@ async function leaving<T>(answer: RelayAnswer, read: () => Promise<T>): Promise<
 type HeadSchema = typeof sealedHeadSchema | typeof plainHeadSchema
 
 function headOf<S extends HeadSchema>(schema: S, { type, bytes }: RelayFrame) {
-  if (type === 'failed') throw failureOf(bytes)
+  if (type === 'failed') throw readRpcError(bytes)
   if (type !== 'head') throw withheld()
   return check(schema, parseStrict(fromUtf8(bytes)), 'head of an answer', 'session.aborted')
-}
-
-/** The error in a frame; garbage is `internal.error`. */
-function failureOf(bytes: Uint8Array): SealedError {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(fromUtf8(bytes))
-  } catch {}
-  return fromRpcError(parsed)
 }
 
 /** Errors when the answer breaks off, never ends early as if it were complete. */
@@ -102,7 +92,7 @@ function piecesOf(answer: RelayAnswer): PlainStream['pieces'] {
       if (type === 'data') return { done: false, value: { data: bytes } }
       over = true
       if (type === 'final') return { done: false, value: { receipt: receiptOf(bytes) } }
-      if (type === 'failed') throw failureOf(bytes)
+      if (type === 'failed') throw readRpcError(bytes)
       answer.leave()
       throw withheld()
     },
@@ -128,7 +118,7 @@ async function readWhole(
       const body = concat(...parts)
       return { status, contentType: content_type, body, receiptId: session, salt, receipt }
     }
-    if (type === 'failed') throw failureOf(bytes)
+    if (type === 'failed') throw readRpcError(bytes)
     length += bytes.length
     if (type !== 'data' || length > max) throw withheld()
     parts.push(bytes)
@@ -151,7 +141,7 @@ async function told<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call()
   } catch (error) {
-    if (!(error instanceof UnixFailure)) throw error
+    if (!(error instanceof RelayFailure)) throw error
     if (error.unsent)
       throw new SealedError(
         'replica.unavailable',

@@ -10,15 +10,26 @@ import {
   RelayFrameReader,
   type RelayRequest,
 } from '@sealed/protocol'
-import { UnixFailure } from './unix-client.ts'
 
 /** Bytes of an answer kept ready for a reader; beyond them the relay is held back. */
 const AHEAD_BYTES = 64 * 1024
 
+/** The relay did not answer, or stopped before the end of its answer. */
+export class RelayFailure extends Error {
+  /** True when no byte of the request can have reached it. */
+  readonly unsent: boolean
+
+  constructor(message: string, unsent: boolean, cause: unknown) {
+    super(message, { cause })
+    this.name = 'RelayFailure'
+    this.unsent = unsent
+  }
+}
+
 /** An answer as it comes. */
 export interface RelayAnswer {
   /**
-   * The next frame, `data` that lies ready as one; nothing follows `final` and `failed`. Rejects with `UnixFailure` where
+   * The next frame, `data` that lies ready as one; nothing follows `final` and `failed`. Rejects with `RelayFailure` where
    * the answer was cut, or with the signal's reason.
    */
   next(): Promise<RelayFrame>
@@ -35,7 +46,7 @@ export class RelaySocket {
     this.#path = path
   }
 
-  /** Sends one request. Throws `UnixFailure`, or the signal's reason. */
+  /** Sends one request. Throws `RelayFailure`, or the signal's reason. */
   async ask(request: RelayRequest, body: Uint8Array, signal: AbortSignal): Promise<RelayAnswer> {
     signal.throwIfAborted()
     const connection = this.#idle.pop() ?? (await this.#connect())
@@ -55,7 +66,7 @@ export class RelaySocket {
       socket.once('connect', () => resolve(connection))
       // Once it is connected this rejects nothing any more: an end is told by `close`.
       socket.on('error', (error) =>
-        reject(new UnixFailure('the relay does not answer', true, error)),
+        reject(new RelayFailure('the relay does not answer', true, error)),
       )
       socket.once('close', () => {
         this.#open.delete(socket)
@@ -164,7 +175,7 @@ class Connection {
     waiting?.reject(
       turn?.signal.aborted
         ? turn.signal.reason
-        : new UnixFailure('the relay broke off its answer', false, this.#socket.errored),
+        : new RelayFailure('the relay broke off its answer', false, this.#socket.errored),
     )
   }
 }

@@ -136,7 +136,7 @@ const METRICS_MS = 2_000
 
 async function metricsOf(embassy: UnixClient): Promise<string> {
   const signal = AbortSignal.timeout(METRICS_MS)
-  const answer = await embassy.request({ method: 'GET', path: '/metrics', signal })
+  const answer = await embassy.get('/metrics', signal)
   const body = await readAll(answer.body, MAX_METRICS, signal)
   if (answer.status !== 200) throw new Error(`the embassy answered ${answer.status}`)
   return fromUtf8(body)

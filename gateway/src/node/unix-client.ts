@@ -1,37 +1,19 @@
-// HTTP to one process of this machine over its Unix socket. Nothing here ends a silent answer by a timeout: the
-// deadlines of a session are the embassy's. A request whose signal is aborted is given up at once, its socket closed.
+// HTTP to one process of this machine over its Unix socket. Nothing here ends a silent answer by a timeout. A request
+// whose signal is aborted is given up at once, its socket closed.
 import type { Readable } from 'node:stream'
 import { type Bytes, concat } from '@sealed/protocol'
 import { Pool } from 'undici'
 
-/** Bound of an answer's header: a receipt of 16 KB fits several times. */
-const MAX_HEADER_BYTES = 128 * 1024
-
-export interface UnixRequest {
-  method: 'GET' | 'POST'
-  path: string
-  headers?: Record<string, string>
-  body?: Uint8Array
-  signal?: AbortSignal
-}
-
 export interface UnixAnswer {
   status: number
-  /** A header's one value; undefined when it is absent or came more than once. */
-  header(name: string): string | undefined
-  has(name: string): boolean
   body: Readable
 }
 
 /** The other process did not answer, or stopped before the end of its answer. */
 export class UnixFailure extends Error {
-  /** True when no byte of the request can have reached it. */
-  readonly unsent: boolean
-
-  constructor(message: string, unsent: boolean, cause: unknown) {
+  constructor(message: string, cause: unknown) {
     super(message, { cause })
     this.name = 'UnixFailure'
-    this.unsent = unsent
   }
 }
 
@@ -46,35 +28,19 @@ export class UnixClient {
       headersTimeout: 0,
       bodyTimeout: 0,
       connectTimeout: 5_000,
-      maxHeaderSize: MAX_HEADER_BYTES,
     })
   }
 
   /** Resolves at the answer's head. Throws `UnixFailure`, or the signal's reason. */
-  async request(request: UnixRequest): Promise<UnixAnswer> {
-    const { method, path, headers = {}, body, signal } = request
+  async get(path: string, signal?: AbortSignal): Promise<UnixAnswer> {
     try {
-      const answer = await this.#pool.request({
-        method,
-        path,
-        headers,
-        ...(body !== undefined && { body }),
-        ...(signal && { signal }),
-      })
+      const answer = await this.#pool.request({ method: 'GET', path, ...(signal && { signal }) })
       // A body that dies before anyone reads it must not end the process.
       answer.body.on('error', () => {})
-      return {
-        status: answer.statusCode,
-        header: (name) => {
-          const value = answer.headers[name]
-          return typeof value === 'string' ? value : undefined
-        },
-        has: (name) => answer.headers[name] !== undefined,
-        body: answer.body,
-      }
+      return { status: answer.statusCode, body: answer.body }
     } catch (cause) {
       signal?.throwIfAborted()
-      throw new UnixFailure('a process of this machine does not answer', isUnsent(cause), cause)
+      throw new UnixFailure('a process of this machine does not answer', cause)
     }
   }
 
@@ -96,13 +62,7 @@ export async function readAll(body: Readable, max: number, signal?: AbortSignal)
     }
   } catch (cause) {
     signal?.throwIfAborted()
-    throw new UnixFailure('a process of this machine broke off its answer', false, cause)
+    throw new UnixFailure('a process of this machine broke off its answer', cause)
   }
   return concat(...parts)
-}
-
-function isUnsent(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false
-  const { code, syscall } = error as { code?: unknown; syscall?: unknown }
-  return syscall === 'connect' || code === 'UND_ERR_CONNECT_TIMEOUT'
 }

@@ -29,7 +29,7 @@ import { RelaySocket } from '../node/relay-socket.ts'
 import { whenSent } from '../node/sent.ts'
 import { cutOff, incomingBody, type ServerLimits, startServer } from '../node/server.ts'
 import { UnixClient } from '../node/unix-client.ts'
-import { ID, SALT, STATUS } from './fakes.ts'
+import { chat, ID, SALT, STATUS } from './fakes.ts'
 
 export interface World {
   port: number
@@ -230,3 +230,18 @@ export const data = (text: string): OutFrame => ['data', utf8(text)]
 /** With a receipt, where there is one. */
 export const final = (receipt = ''): OutFrame => ['final', utf8(receipt)]
 export const failed = (body: string): OutFrame => ['failed', utf8(body)]
+/** A whole plain answer. */
+export const GOOD = [plainHead(), data('{"a":1}'), final('cmVj')]
+/** A relay that gives these frames to whoever asks. */
+export const giving =
+  (...frames: OutFrame[]) =>
+  ({ send }: Asked) =>
+    void send(...frames)
+
+/** Asks the plain door. */
+export const askPlain = (port: number) =>
+  fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+    method: 'POST',
+    body: chat(),
+    headers: { 'content-type': 'application/json' },
+  })
