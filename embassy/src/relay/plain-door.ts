@@ -14,7 +14,7 @@ import {
 } from '@sealed/protocol'
 import type { Outgoing } from './outgoing.ts'
 import { runSession, type SessionDeps } from './run-session.ts'
-import type { Taker, WorkloadHead } from './workload-client.ts'
+import type { Taker, WorkloadHead } from './workload-answer.ts'
 
 type PlainRequest = Extract<RelayRequest, { door: 'plain' }>
 

@@ -10,7 +10,8 @@ import {
   toRpcError,
 } from '@sealed/protocol'
 import type { EmbassyClient } from './embassy-client.ts'
-import type { Taker, WorkloadAnswer, WorkloadClient } from './workload-client.ts'
+import type { Taker, WorkloadAnswer } from './workload-answer.ts'
+import type { WorkloadClient } from './workload-client.ts'
 
 export type Outcome =
   | { kind: 'answer'; answer: WorkloadAnswer; receipt: string }

@@ -21,7 +21,7 @@ import {
 } from '@sealed/protocol'
 import type { Outgoing } from './outgoing.ts'
 import { type Outcome, runSession, type SessionDeps } from './run-session.ts'
-import type { Taker } from './workload-client.ts'
+import type { Taker } from './workload-answer.ts'
 
 const BEAT_MS = 5_000
 const EMPTY = new Uint8Array(0)

@@ -1,10 +1,12 @@
 // The relay's calls to a workload, against a real server. Mutants: the timer of `call` kept, or AbortSignal.timeout in its
 // place (each call then keeps some KB for as long as a workload may take); `connections: 1`; no `x-request-id`.
+import { hash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Taker } from './workload-answer.ts'
 import { WorkloadClient } from './workload-client.ts'
 
 let server: Server
@@ -22,7 +24,12 @@ afterEach(() => {
   server.close()
 })
 
-const call = (session = 'ab'.repeat(16), signal = new AbortController().signal, ms = 120_000) =>
+const call = (
+  session = 'ab'.repeat(16),
+  signal = new AbortController().signal,
+  ms = 120_000,
+  taker?: Taker,
+) =>
   client.call(
     {
       kind: 'replica',
@@ -36,6 +43,7 @@ const call = (session = 'ab'.repeat(16), signal = new AbortController().signal, 
     },
     { body: new Uint8Array(), contentType: 'application/json', session, stream: false },
     signal,
+    taker,
   )
 
 test('names the session to the workload, which names its activations by it', async () => {
@@ -72,6 +80,83 @@ describe('is ended', () => {
     handle = () => left.abort(new Error('left'))
     if (early) left.abort(new Error('left'))
     await expect(call(undefined, left.signal)).rejects.toThrow('left')
+  })
+})
+
+test('is ended where it waits for a connection, and never sent', async () => {
+  const sent: unknown[] = []
+  const all = Promise.withResolvers<void>()
+  const waiting: ServerResponse[] = []
+  handle = ({ headers }, response) => {
+    sent.push(headers['x-request-id'])
+    waiting.push(response)
+    if (sent.length === 4) all.resolve()
+  }
+  const calls = [1, 2, 3, 4].map(() => call())
+  await all.promise
+  const left = new AbortController()
+  const fifth = call('ef'.repeat(16), left.signal)
+  left.abort(new Error('left'))
+  await expect(fifth).rejects.toThrow('left')
+  handle = ({ headers }, response) => {
+    sent.push(headers['x-request-id'])
+    response.end('{}')
+  }
+  for (const response of waiting) response.end('{}')
+  await Promise.all(calls)
+  await call('01'.repeat(16))
+  expect(sent.slice(4)).toEqual(['01'.repeat(16)])
+})
+
+describe('an answer', () => {
+  const takenBy = async () => {
+    const taken: string[] = []
+    const answer = await call(undefined, undefined, undefined, ({ status }) => {
+      taken.push(String(status))
+      return (bytes) => taken.push(Buffer.from(bytes).toString())
+    })
+    return { answer, taken }
+  }
+
+  test('is taken as it comes, after heads that are none', async () => {
+    handle = (_, response) => {
+      response.writeEarlyHints({ link: '</x>; rel=preload' })
+      response.write('one')
+      setImmediate(() => response.end('two'))
+    }
+    const { answer, taken } = await takenBy()
+    expect(taken.join(' ').replace('one two', 'onetwo')).toBe('200 onetwo')
+    expect(answer).toMatchObject({ body: new Uint8Array(), bytes: 6, status: 200 })
+    expect(Buffer.from(answer.sha256).toString('hex')).toBe(hash('sha256', 'onetwo'))
+  })
+
+  test.each([
+    ['that is compressed', { 'content-encoding': 'gzip' }, 'x', 'workload.failed'],
+    ['that is too long', {}, 'x'.repeat(1_001), 'workload.too_large'],
+  ] as const)('%s ends the request', async (_, headers, body, code) => {
+    const closed = Promise.withResolvers<void>()
+    handle = (request, response) => {
+      request.socket.once('close', () => closed.resolve())
+      response.writeHead(200, headers)
+      response.write(body)
+    }
+    await expect(call()).rejects.toMatchObject({ code })
+    await closed.promise
+  })
+
+  test('that is broken off is no answer', async () => {
+    handle = (_, response) => {
+      response.writeHead(200, { 'content-length': 9 })
+      response.write('x', () => response.destroy())
+    }
+    await expect(call()).rejects.toMatchObject({ code: 'workload.failed' })
+  })
+
+  test('whose taker fails ends the request', async () => {
+    const failing = call(undefined, undefined, undefined, () => () => {
+      throw new Error('cannot be taken')
+    })
+    await expect(failing).rejects.toMatchObject({ code: 'workload.failed' })
   })
 })
 

@@ -1,23 +1,11 @@
 // Speaks HTTP to one replica: from a port in the range that the firewall lets through, with undici's timeouts off and
 // an end that is ours: the session's deadline, the output's bound, the client's leaving.
-import { createHash } from 'node:crypto'
 import { connect as tcpConnect } from 'node:net'
 import { type Revealed, SealedError } from '@sealed/protocol'
-import { errors, Pool } from 'undici'
+import { type Dispatcher, errors, Pool } from 'undici'
+import { AnswerHandler, type Taker, type WorkloadAnswer } from './workload-answer.ts'
 
 type Target = Extract<Revealed, { kind: 'replica' }>
-
-export interface WorkloadHead {
-  status: number
-  contentType: string
-}
-export interface WorkloadAnswer extends WorkloadHead {
-  /** Empty where its pieces were taken as they came. */
-  body: Uint8Array
-  bytes: number
-  /** Of all bytes that were read from the workload's socket. */
-  sha256: Uint8Array
-}
 
 export interface WorkloadRequest {
   body: Uint8Array
@@ -27,9 +15,6 @@ export interface WorkloadRequest {
   /** What the caller wants to have: an event stream, or the answer whole. */
   stream: boolean
 }
-
-/** Shown an answer's head; what it returns takes the body's pieces as they come. */
-export type Taker = (head: WorkloadHead) => ((bytes: Uint8Array) => void) | undefined
 
 /** A Fernet token, for a workload that asks for its key itself. */
 const INPUT_TYPE = 'application/vnd.sealed-input'
@@ -49,22 +34,17 @@ export class WorkloadClient {
     signal: AbortSignal,
     taker?: Taker,
   ): Promise<WorkloadAnswer> {
-    // A timer that ends with the call: `AbortSignal.timeout` would keep all that hangs on it until the time is over.
-    const ending = new AbortController()
-    const end = () => ending.abort()
-    const deadline = setTimeout(end, target.workload_ms)
-    signal.addEventListener('abort', end)
-    if (signal.aborted) end()
+    const handler = new AnswerHandler(target.output_bytes, taker)
+    const leave = () => handler.abort(signal.reason)
+    const deadline = setTimeout(() => handler.abort(late(target)), target.workload_ms)
+    signal.addEventListener('abort', leave)
+    if (signal.aborted) leave()
+    else this.#pool(target).dispatch(optionsOf(target, request), handler)
     try {
-      return await this.#call(target, request, ending.signal, taker)
+      return await handler.answer
     } catch (error) {
       if (error instanceof SealedError) throw error
       if (signal.aborted) throw signal.reason
-      if (ending.signal.aborted)
-        throw new SealedError(
-          'workload.timeout',
-          `the workload did not answer within ${target.workload_ms} ms`,
-        )
       const cause =
         error instanceof errors.UndiciError
           ? error.code
@@ -72,68 +52,7 @@ export class WorkloadClient {
       throw new SealedError('workload.failed', `the workload broke off its answer (${cause})`)
     } finally {
       clearTimeout(deadline)
-      signal.removeEventListener('abort', end)
-    }
-  }
-
-  async #call(
-    target: Target,
-    { body, contentType, session, stream }: WorkloadRequest,
-    signal: AbortSignal,
-    taker: Taker | undefined,
-  ): Promise<WorkloadAnswer> {
-    const answer = await this.#pool(target).request({
-      path: target.endpoint,
-      method: 'POST',
-      headers: {
-        ...(target.cooperative
-          ? {
-              'content-type': INPUT_TYPE,
-              'sealed-content-type': contentType,
-              'sealed-embassy': target.cooperative.url,
-            }
-          : { 'content-type': contentType }),
-        accept: stream ? 'text/event-stream' : 'application/json',
-        'accept-encoding': 'identity',
-        'x-request-id': session,
-      },
-      body,
-      signal,
-    })
-    const encoding = answer.headers['content-encoding']
-    if (encoding !== undefined && encoding !== 'identity') {
-      // Given up unread, a body errors once more: with nobody listening that would end the relay.
-      answer.body.on('error', () => {}).destroy()
-      throw new SealedError(
-        'workload.failed',
-        'the workload compressed its answer although it was asked not to',
-      )
-    }
-    const type = answer.headers['content-type']
-    const head: WorkloadHead = {
-      status: answer.statusCode,
-      contentType: typeof type === 'string' ? type.slice(0, 256) : 'application/octet-stream',
-    }
-    const take = taker?.(head)
-    const hash = createHash('sha256')
-    const kept: Buffer[] = []
-    let bytes = 0
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      bytes += chunk.length
-      if (bytes > target.output_bytes)
-        throw new SealedError(
-          'workload.too_large',
-          `the workload's answer is over ${target.output_bytes} bytes`,
-        )
-      hash.update(chunk)
-      if (take) take(chunk)
-      else kept.push(chunk)
-    }
-    return {
-      ...head,
-      body: new Uint8Array(Buffer.concat(kept)),
-      bytes,
-      sha256: new Uint8Array(hash.digest()),
+      signal.removeEventListener('abort', leave)
     }
   }
 
@@ -185,3 +104,27 @@ export class WorkloadClient {
     })
   }
 }
+
+const optionsOf = (
+  { cooperative, endpoint }: Target,
+  { body, contentType, session, stream }: WorkloadRequest,
+): Dispatcher.DispatchOptions => ({
+  path: endpoint,
+  method: 'POST',
+  headers: {
+    ...(cooperative
+      ? {
+          'content-type': INPUT_TYPE,
+          'sealed-content-type': contentType,
+          'sealed-embassy': cooperative.url,
+        }
+      : { 'content-type': contentType }),
+    accept: stream ? 'text/event-stream' : 'application/json',
+    'accept-encoding': 'identity',
+    'x-request-id': session,
+  },
+  body,
+})
+
+const late = ({ workload_ms }: Target): SealedError =>
+  new SealedError('workload.timeout', `the workload did not answer within ${workload_ms} ms`)
