@@ -11,6 +11,9 @@ const SECONDS = [
 ]
 const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 
+/** How often the event loop's delay is looked at: each look wakes the process. */
+const LOOP_MS = 100
+
 /** One workload as it is now. */
 export interface WorkloadState {
   name: string
@@ -93,7 +96,11 @@ export function createMetrics(of: { workloads: () => WorkloadState[]; ready: () 
       this.set(of.ready() ? 1 : 0)
     },
   })
-  collectDefaultMetrics({ register: registry, prefix: 'sealed_embassy_' })
+  collectDefaultMetrics({
+    register: registry,
+    prefix: 'sealed_embassy_',
+    eventLoopMonitoringPrecision: LOOP_MS,
+  })
   // So that a rate over them has a beginning.
   for (const step of STEPS) failures.inc({ step }, 0)
   for (const reason of ABORT_REASONS) aborts.inc({ reason }, 0)

@@ -11,9 +11,9 @@ import {
   readSync,
   rmSync,
   statSync,
+  unlinkSync,
   watch,
 } from 'node:fs'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { SealedError } from '@sealed/protocol'
 import { isComplete } from './safetensors.ts'
@@ -43,7 +43,7 @@ export function clear(directory: string): void {
   for (let tries = CLEAR_TRIES; tries > 0; tries--) {
     const names = readdirSync(directory)
     if (names.length === 0) return
-    for (const name of names) rmSync(join(directory, name), { recursive: true, force: true })
+    for (const name of names) remove(`${directory}/${name}`)
   }
   throw invalid('the workload writes while it has no request')
 }
@@ -51,7 +51,16 @@ export function clear(directory: string): void {
 /** Removes what one session handed over, where several share the directory. */
 export function discard({ directory, session }: Required<Source>): void {
   for (const name of readdirSync(directory))
-    if (name.includes(session)) rmSync(join(directory, name), { recursive: true, force: true })
+    if (name.includes(session)) remove(`${directory}/${name}`)
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // A directory, or gone.
+    rmSync(path, { recursive: true, force: true })
+  }
 }
 
 /**
@@ -82,11 +91,11 @@ async function look({ directory, session = '' }: Source): Promise<Uint8Array | u
   if (files.length > 1) throw invalid('several files for one session')
   const [name] = files
   if (name === undefined) return undefined
-  const copy = await copyOf(join(directory, name))
+  const copy = await copyOf(`${directory}/${name}`)
   if (!isComplete(copy)) {
     if (locked.has(name)) return undefined
     // Without a lock a file appears by rename: half a file is then a broken one, unless it is still growing.
-    const { mtimeMs } = statSync(join(directory, name))
+    const { mtimeMs } = statSync(`${directory}/${name}`)
     if (Date.now() - mtimeMs > 250) return copy
     return undefined
   }

@@ -27,7 +27,8 @@ export interface NftOptions {
 }
 
 export function openNft({ namespace, timeoutMs }: NftOptions): Nft {
-  const child = startNft(namespace, '-i', '-j')
+  // Protocols by number (-p): for a name it would read /etc/protocols at each listing.
+  const child = startNft(namespace, '-i', '-j', '-p')
   try {
     // A workload may keep every core busy; with them busy this halves the time that a seal takes.
     if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_HIGHEST)

@@ -9,6 +9,9 @@ const BUCKETS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 ]
 
+/** How often the event loop's delay is looked at: each look wakes the process. */
+const LOOP_MS = 100
+
 /** How long the line of a request may wait for others. */
 const LINES_MS = 200
 
@@ -64,7 +67,11 @@ export function observer(inFlight: () => number, descriptor = 2): Observer {
       this.set(inFlight())
     },
   })
-  collectDefaultMetrics({ register: registry, prefix: 'sealed_gateway_' })
+  collectDefaultMetrics({
+    register: registry,
+    prefix: 'sealed_gateway_',
+    eventLoopMonitoringPrecision: LOOP_MS,
+  })
   const destination = pino.destination({
     fd: descriptor,
     sync: false,
