@@ -32,8 +32,8 @@ let
   sandbox = import ./sandbox.nix;
   inherit (import ./modules.nix) load;
   runtime = "/run/sealed/${id}";
-  # As in scripts/instance/supervisor.ts: waking four threads costs more than they collect of a small heap.
-  v8 = "--v8-pool-size=1 --no-parallel-scavenge";
+  # As in scripts/instance/supervisor.ts: waking four threads costs more than they collect, and with more room it is less.
+  v8 = "--v8-pool-size=1 --no-parallel-scavenge --no-concurrent-array-buffer-sweeping --min-semi-space-size=16";
   run = bundle: arguments: "${node} ${v8} ${bundles}/${bundle}.js ${arguments}";
   tpm = "dev-tpmrm0.device";
   loadAll = "${modprobe} --quiet --use-blacklist --all";

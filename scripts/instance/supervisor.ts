@@ -7,10 +7,16 @@ const FIRST_PAUSE_MS = 100
 const LAST_PAUSE_MS = 5_000
 const STOP_DEADLINE_MS = 30_000
 /**
- * Each process of ours has a small heap and one busy thread. V8 would share each collection of it among four more, and
- * waking them costs more than they do; the same in nix/services.nix. What a process starts of its own inherits it.
+ * Each process of ours keeps little for long and has one busy thread. V8 would share each collection among four more,
+ * and waking them costs more than they do; and with room for more it collects less often. The same in nix/services.nix.
+ * What a process starts of its own inherits it.
  */
-const V8_FLAGS = ['--v8-pool-size=1', '--no-parallel-scavenge']
+const V8_FLAGS = [
+  '--v8-pool-size=1',
+  '--no-parallel-scavenge',
+  '--no-concurrent-array-buffer-sweeping',
+  '--min-semi-space-size=16',
+]
 
 export class Supervised {
   readonly #name: string

@@ -68,7 +68,7 @@ describe('switched on', () => {
     expect(Object.keys(config.systemd.services)).toEqual(names)
     const { serviceConfig, environment, wantedBy } = config.systemd.services['sealed-embassy']!
     expect(serviceConfig.ExecStart).toBe(
-      '/nix/store/nodejs_24/bin/node --v8-pool-size=1 --no-parallel-scavenge /nix/store/sealed/lib/sealed/embassy/main.js --config /run/sealed-config/sealed.json',
+      '/nix/store/nodejs_24/bin/node --v8-pool-size=1 --no-parallel-scavenge --no-concurrent-array-buffer-sweeping --min-semi-space-size=16 /nix/store/sealed/lib/sealed/embassy/main.js --config /run/sealed-config/sealed.json',
     )
     expect(environment.PATH).toContain('/nix/store/nftables/bin:')
     expect(wantedBy).toEqual(['multi-user.target'])
