@@ -6,7 +6,7 @@ import { UsageError } from './usage.ts'
 const MAGIC = 'SQLite format 3\0'
 /** `application_id` and `user_version` of the databases that this version can restore. */
 const APPLICATION_ID = 0x5345414c
-const LAYOUT = 1
+const LAYOUT = 2
 
 /** Throws a usage error unless this is a whole database of an embassy (SQLite's file format, section 1.3). */
 export async function checkBackup(path: string): Promise<void> {

@@ -6,7 +6,6 @@
 import {
   type AbortReason,
   type Code,
-  encodeReceiptOf,
   equal,
   parseAttest,
   QUOTED_PCRS,
@@ -16,13 +15,19 @@ import {
   type Statement,
   sha256,
   signNote,
-  toBase64url,
   utf8,
 } from '@sealed/protocol'
 import type { LedgerKey } from '../keys/ledger-key.ts'
 import { type Steps, UNMEASURED } from '../steps.ts'
 import type { Draft } from '../store/stamp.ts'
-import type { Boot, Closing, Kept, Opening, RestoredStart, Stepped } from '../store/step.ts'
+import type {
+  Boot,
+  CheckpointIntent,
+  Closing,
+  Opening,
+  RestoredStart,
+  Stepped,
+} from '../store/step.ts'
 import type { Store } from '../store/store.ts'
 import type { Anchor } from '../tpm/index.ts'
 import type { Flag } from './flag.ts'
@@ -34,6 +39,7 @@ import {
   prepareLog,
   rollback,
 } from './prepare-log.ts'
+import { type Given, giveOut } from './receipts.ts'
 
 export interface ClosedSession {
   receipt: string
@@ -73,7 +79,7 @@ export interface LedgerDeps {
 }
 
 const RETRY_MS = 1_000
-/** Receipts are written with the next step, or after this long without one. */
+/** Checkpoints are written with the next step, or after this long without one. */
 const KEEP_MS = 50
 
 export class Ledger {
@@ -86,8 +92,8 @@ export class Ledger {
   #unsettled = false
   /** Whether leaves are on disk for which no receipt could be made. */
   #behind = false
-  /** Receipts that were given out and are not on disk yet, and openings to be forgotten there. */
-  #kept: Kept[] = []
+  /** What was given out and is not on disk yet, and openings to be forgotten there. */
+  #kept: Given[] = []
   #dropped: string[] = []
   #keeping: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
@@ -156,8 +162,10 @@ export class Ledger {
 
   /** The receipt of a session that has ended here. */
   async receipt(session: string): Promise<string | undefined> {
-    for (const { receipts } of this.#kept)
-      for (const one of receipts) if (one.session === session) return one.receipt
+    for (const { receipts } of this.#kept) {
+      const receipt = receipts.get(session)
+      if (receipt !== undefined) return receipt
+    }
     return this.#deps.store.runLazy('receipt', session)
   }
 
@@ -165,7 +173,7 @@ export class Ledger {
     return this.#failure === undefined
   }
 
-  /** Throws `embassy.unavailable` while no step can be made: what cannot be proven is not begun. */
+  /** Throws `embassy.unavailable`, or `disk.full`, while no step can be made: what cannot be proven is not begun. */
   ensureAble(): void {
     if (this.#failure) throw unable(this.#failure)
   }
@@ -209,11 +217,10 @@ export class Ledger {
     } catch (error) {
       this.#failure = error as Error
       for (const { reject } of ends) reject(error as Error)
-      const full = error instanceof SealedError && error.code === 'disk.full'
       for (const { opening, reject } of begins) {
         // It may be on disk: nothing was revealed, so nothing shall be found of it.
         this.#dropped.push(opening.id)
-        reject(full ? error : unable(error as Error))
+        reject(unable(error as Error))
       }
       const fatal =
         error instanceof SealedError &&
@@ -267,7 +274,7 @@ export class Ledger {
       openings: begins.map(({ opening }) => opening),
       closings: ends.map(({ closing }) => closing),
       checkpoint: this.#behind,
-      kept,
+      kept: kept.map(({ checkpoint }) => checkpoint),
       dropped,
     })
     this.#kept = this.#kept.filter((batch) => !kept.includes(batch))
@@ -300,15 +307,19 @@ export class Ledger {
 
   /** Signs and quotes a checkpoint that disk and TPM have counted, and gives out its receipts. */
   async #prove(
-    { body, proofs }: NonNullable<Stepped['checkpoint']>,
+    intent: CheckpointIntent,
     ended: readonly End[],
     readings: Stepped['readings'],
   ): Promise<void> {
     const { tpm, key, keySetDigest, boot, begun } = this.#deps
     await begun.set()
-    const extraData = await quoteBinding('checkpoint', keySetDigest, await sha256(utf8(body)))
+    const extraData = await quoteBinding(
+      'checkpoint',
+      keySetDigest,
+      await sha256(utf8(intent.body)),
+    )
     const [note, quoted] = await Promise.all([
-      signNote(body, boot.origin, key.publicKey, key.sign),
+      signNote(intent.body, boot.origin, key.publicKey, key.sign),
       tpm.quote(extraData, QUOTED_PCRS),
     ])
     if (quoted && parseAttest(quoted.attest).resetCount !== boot.resetCount)
@@ -316,32 +327,16 @@ export class Ledger {
         'boot.key_lost',
         'the TPM was reset behind the embassy: start again, as a new boot',
       )
-    const quote = quoted && {
-      attest: toBase64url(quoted.attest),
-      signature: toBase64url(quoted.signature),
-    }
-    const receipts = proofs.map(({ session, leaf, document, index, path }) => ({
-      session,
-      index,
-      receipt: encodeReceiptOf(leaf, {
-        checkpoint: note,
-        document,
-        index,
-        path,
-        ...(quote && { quote }),
-        version: 1,
-      }),
-    }))
+    const given = giveOut(intent, note, quoted)
     this.#behind = false
-    this.#kept.push({ note, receipts })
+    this.#kept.push(given)
     clearTimeout(this.#keeping)
     this.#keeping = setTimeout(() => void this.written().catch(() => {}), KEEP_MS)
     for (const { closing, resolve } of ended) {
       if (closing.end.kind === 'epoch') continue
-      const at = proofs.findIndex(({ session }) => session === closing.session)
       const reading = readings[closing.session]
       resolve({
-        receipt: receipts[at]!.receipt,
+        receipt: given.receipts.get(closing.session)!,
         ...(reading !== undefined && { reading }),
       })
     }
@@ -354,9 +349,9 @@ export class Ledger {
   async written(): Promise<void> {
     clearTimeout(this.#keeping)
     if (this.#kept.length === 0) return
-    for (const batch of [...this.#kept]) {
-      await this.#deps.store.runLazy('keepReceipts', batch)
-      this.#kept = this.#kept.filter((other) => other !== batch)
+    for (const given of [...this.#kept]) {
+      await this.#deps.store.runLazy('keepCheckpoint', given.checkpoint)
+      this.#kept = this.#kept.filter((other) => other !== given)
     }
     this.#deps.onCheckpoint?.()
   }
@@ -369,9 +364,11 @@ function accepted({ refused }: Stepped, session: string, reject: (error: Error) 
   return !failure
 }
 
-const unable = (cause: Error): SessionFailure =>
-  new SessionFailure(
-    'embassy.unavailable',
-    'the log cannot be proven at the moment, so nothing was revealed: try again later',
-    { cause, retryAfterMs: RETRY_MS },
-  )
+const unable = (cause: Error): Error =>
+  cause instanceof SealedError && cause.code === 'disk.full'
+    ? cause
+    : new SessionFailure(
+        'embassy.unavailable',
+        'the log cannot be proven at the moment, so nothing was revealed: try again later',
+        { cause, retryAfterMs: RETRY_MS },
+      )

@@ -14,6 +14,8 @@ import {
 } from '@sealed/protocol'
 import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { receiptOf } from '../store/receipt-rows.ts'
+import { Statements } from '../store/rows.ts'
 import { LedgerWorld } from '../test-support/ledger-world.ts'
 import { type AdminAppDeps, adminApp, removeParts } from './admin-app.ts'
 import { listen } from './listen.ts'
@@ -56,8 +58,7 @@ test('a backup is the database as one moment had it, while sessions go on', asyn
   const db = new Sqlite(path)
   expect(db.pragma('integrity_check', { simple: true })).toBe('ok')
   const { session } = decodeReceipt(before).leaf
-  const row = db.prepare('SELECT receipt FROM receipts WHERE session = ?').get(session)
-  expect(row).toEqual({ receipt: before })
+  expect(receiptOf(new Statements(db), session)).toBe(before)
   // Meters and log are of the same moment.
   const { leaves } = db.prepare('SELECT count(*) leaves FROM leaves').get() as { leaves: number }
   const { size } = db.prepare('SELECT size FROM logs').get() as { size: number }

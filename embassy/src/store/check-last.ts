@@ -3,6 +3,7 @@
 import { SealedError } from '@sealed/protocol'
 import { leafHash, root, rootWith } from '../ledger/tree.ts'
 import { altered, checkSaid } from './anchors.ts'
+import { unproven } from './receipt-rows.ts'
 import { stateDigest } from './registry-rows.ts'
 import { nodesOf, type Statements } from './rows.ts'
 
@@ -25,16 +26,6 @@ export function checkLast(sql: Statements): void {
   for (const { idx, leaf } of unproven(sql, log.id))
     lead(rootWith(nodes, log.size, idx, leafHash(leaf)), `leaf ${idx} was altered`)
 }
-
-/** Leaves that wait for their receipts. */
-export const unproven = (
-  sql: Statements,
-  log: number,
-): { idx: number; leaf: string; session: string; document: string }[] =>
-  sql.all(
-    'SELECT idx, leaf, session, document FROM leaves INDEXED BY unproven WHERE proven = 0 AND log = ? ORDER BY idx',
-    log,
-  )
 
 /** Throws `log.damaged` where the database's file is not whole: asked of a backup, since it reads all of it. */
 export function checkPages(sql: Statements): void {

@@ -2,12 +2,8 @@
 // hashes only; of the leaves, which name sessions, none but the first is given out.
 import {
   type BootLeaf,
-  decodeReceipt,
   encodeTlogProof,
   fromHex,
-  parseCheckpointBody,
-  parseNote,
-  SealedError,
   TILE_WIDTH,
   type Tile,
   tileWidth,
@@ -22,6 +18,7 @@ import {
   rootWith,
   subtreesOf,
 } from '../ledger/tree.ts'
+import { damaged, headOf, receiptOf, sessionRow } from './receipt-rows.ts'
 import { nodesOf, type Statements } from './rows.ts'
 
 /** A checkpoint as the log signed it, and what witnesses signed beside it. */
@@ -67,8 +64,10 @@ export abstract class LogRows {
     this.#sql = sql
   }
 
-  /** A session's receipt, base64url. */
-  abstract receipt(session: string): string | undefined
+  /** A session's receipt, base64url. Throws `log.damaged`. */
+  receipt(session: string): string | undefined {
+    return receiptOf(this.#sql, session)
+  }
 
   /** The newest checkpoint of a log as its own key signed it. */
   newestCheckpoint(origin: string): { note: string; size: number } | undefined {
@@ -151,10 +150,10 @@ export abstract class LogRows {
 
   /** C2SP tlog-proof of a session's leaf under the best cosigned checkpoint that covers it, else under the newest. */
   proof(session: string): string | undefined {
-    const receipt = this.receipt(session)
-    if (receipt === undefined) return undefined
-    const { checkpoint, index } = decodeReceipt(receipt)
-    const log = this.#log(headOf(checkpoint).origin)
+    const row = sessionRow(this.#sql, session)
+    if (!row) return undefined
+    const { idx: index } = row
+    const log = this.#sql.get<LogRow>('SELECT id, origin, note FROM logs WHERE id = ?', row.log)
     if (!log?.note) return undefined
     const newest = { note: log.note, size: sizeOf(log.note), lines: [] }
     const best = this.#cosigned(log.id)
@@ -236,8 +235,4 @@ export function ensureIntact(sql: Statements, log: LogEnd | undefined): void {
     throw damaged(`the hashes of ${log.origin} are not those that were signed`)
 }
 
-const headOf = (note: string) => parseCheckpointBody(parseNote(note).body)
 const sizeOf = (note: string): number => headOf(note).size
-
-const damaged = (what: string) =>
-  new SealedError('log.damaged', `${what}: the database of this machine was altered or is broken`)

@@ -18,14 +18,24 @@ import {
   setHead,
 } from './anchors.ts'
 import { checkAddition } from './check-addition.ts'
-import { checkLast, checkPages, unproven } from './check-last.ts'
+import { checkLast, checkPages } from './check-last.ts'
 import { close } from './closing-rows.ts'
 import { ensureIntact, type LogEnd } from './log-rows.ts'
 import { type Begun, OpenSessions } from './open-sessions.ts'
 import { type Pruned, type Pruning, prune } from './prune-rows.ts'
+import { keepCheckpoint, unproven } from './receipt-rows.ts'
 import { checkRegistry, cover, digestOf, SignatureCache, stateOf } from './registry-rows.ts'
 import { type Connection, getMeta, nodesOf, Statements, setMeta } from './rows.ts'
-import type { Boot, Closing, Kept, Opening, Proof, RestoredStart, Step, Stepped } from './step.ts'
+import type {
+  Boot,
+  CheckpointIntent,
+  Closing,
+  Kept,
+  Opening,
+  RestoredStart,
+  Step,
+  Stepped,
+} from './step.ts'
 import { MarkedRows } from './unsealed-mark.ts'
 
 const NONCE_LIFETIME_MS = 15 * 60_000
@@ -149,7 +159,7 @@ export class Operations extends MarkedRows {
    * B), and where asked for one checkpoint intent, which also proves what an earlier one could not.
    */
   step({ boot, restored, openings, closings, checkpoint, kept, dropped }: Step): Stepped {
-    for (const batch of kept) this.keepReceipts(batch)
+    for (const checkpoint of kept) this.keepCheckpoint(checkpoint)
     for (const id of dropped) this.#drop(id)
     if (this.#size() === 0) this.#begin(restored)
     const refused: Stepped['refused'] = {}
@@ -180,7 +190,8 @@ export class Operations extends MarkedRows {
   #open({ id, nonce, statements, document, epoch }: Opening): Begun[] {
     const taken = [
       'SELECT 1 FROM sessions WHERE id = ?',
-      'SELECT 1 FROM receipts WHERE session = ?',
+      'SELECT 1 FROM leaves WHERE session = ?',
+      'SELECT 1 FROM pruned WHERE session = ?',
     ]
     if (taken.some((sql) => this.#sql.get(sql, id) !== undefined))
       throw new SealedError('request.invalid', 'there was a session with this id', {
@@ -217,7 +228,7 @@ export class Operations extends MarkedRows {
     this.#sql.run('DELETE FROM nonces WHERE seen_ms < ?', Date.now() - NONCE_LIFETIME_MS)
   }
 
-  #checkpoint(boot: Boot): { body: string; proofs: Proof[] } {
+  #checkpoint(boot: Boot): CheckpointIntent {
     const size = this.#size()
     const nodes = nodesOf(this.#sql, this.#log)
     const now = stateOf(this.#sql)
@@ -247,7 +258,7 @@ export class Operations extends MarkedRows {
       index: idx,
       path: inclusionPath(nodes, idx, size).map((node) => node.toString('base64url')),
     }))
-    return { body, proofs }
+    return { body, size, proofs }
   }
 
   /** This machine's clock, held back from falling behind what this log has said already. */
@@ -259,12 +270,7 @@ export class Operations extends MarkedRows {
 
   /** Whether leaves of this boot wait for their receipts. */
   unproven(): boolean {
-    return (
-      this.#sql.get(
-        'SELECT 1 FROM leaves INDEXED BY unproven WHERE proven = 0 AND log = ?',
-        this.#log,
-      ) !== undefined
-    )
+    return unproven(this.#sql, this.#log).length > 0
   }
 
   /** Writes the leaf of one session or epoch, once: what is not open is refused. */
@@ -285,40 +291,25 @@ export class Operations extends MarkedRows {
     const text = canonicalize(leaf)
     append(nodesOf(this.#sql, this.#log), index, Buffer.from(text))
     this.#sql.run(
-      'INSERT INTO leaves (log, idx, leaf, session, document, closed_ms, proven) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO leaves (log, idx, leaf, session, document, closed_ms) VALUES (?, ?, ?, ?, ?, ?)',
       this.#log,
       index,
       text,
       of.id ?? null,
       of.document ?? null,
       Date.now(),
-      of.document === undefined ? 1 : 0,
     )
     this.#sql.run('UPDATE logs SET size = ? WHERE id = ?', index + 1, this.#log)
   }
 
-  /** Keeps receipts and the checkpoint they share; what is lost of them in a power cut can be made again. */
-  keepReceipts(batch: Kept): void {
-    this.#sql.run('UPDATE logs SET note = ? WHERE id = ?', batch.note, this.#log)
-    for (const { session, index, receipt } of batch.receipts) {
-      this.#sql.run(
-        'INSERT OR REPLACE INTO receipts (session, receipt) VALUES (?, ?)',
-        session,
-        receipt,
-      )
-      this.#sql.run('UPDATE leaves SET proven = 1 WHERE log = ? AND idx = ?', this.#log, index)
-    }
-  }
-
-  override receipt(session: string): string | undefined {
-    const sql = 'SELECT receipt FROM receipts WHERE session = ?'
-    return this.#sql.get<{ receipt: string | null }>(sql, session)?.receipt ?? undefined
+  /** Keeps a checkpoint, and so the receipts under it; one that is lost in a power cut is made again. */
+  keepCheckpoint(checkpoint: Kept): void {
+    keepCheckpoint(this.#sql, this.#log, checkpoint)
   }
 
   /** Whether a session had a receipt here that is older than what is kept. */
   pruned(session: string): boolean {
-    const sql = 'SELECT 1 FROM receipts WHERE session = ? AND receipt IS NULL'
-    return this.#sql.get(sql, session) !== undefined
+    return this.#sql.get('SELECT 1 FROM pruned WHERE session = ?', session) !== undefined
   }
 
   /** Deletes the texts of up to `limit` old leaves, and of old documents; whether there may be more. */

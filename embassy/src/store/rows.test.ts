@@ -26,27 +26,27 @@ function alter(sql: string): void {
 test('a new database says whose it is and of which layout', () => {
   connect(path).close()
   const db = new Sqlite(path, { readonly: true })
-  expect(db.pragma('user_version', { simple: true })).toBe(1)
+  expect(db.pragma('user_version', { simple: true })).toBe(2)
   expect(db.pragma('application_id', { simple: true })).toBe(0x5345414c)
   db.close()
   connect(path).close()
 })
 
 test.each([
-  ['an older layout', 'PRAGMA user_version = 0', 'layout 0'],
-  ['a later layout', 'PRAGMA user_version = 2', 'layout 2'],
+  ['an older layout', 'PRAGMA user_version = 1', 'layout 1'],
+  ['a later layout', 'PRAGMA user_version = 3', 'layout 3'],
 ])('%s is refused, and left as it was', (_, sql, message) => {
   connect(path).close()
   alter(sql)
   expect(() => connect(path)).toThrow(refused(message))
-  alter('PRAGMA user_version = 1')
+  alter('PRAGMA user_version = 2')
   connect(path).close()
 })
 
 test('the database of another program is refused', () => {
   alter('CREATE TABLE other (x)')
   expect(() => connect(path)).toThrow(refused('another program'))
-  alter('PRAGMA user_version = 1')
+  alter('PRAGMA user_version = 2')
   expect(() => connect(path)).toThrow(refused('another program'))
 })
 

@@ -56,10 +56,11 @@ export interface Opening {
   epoch?: { id: string; statements: Statement[] }
 }
 
-/** Receipts of one checkpoint, and its note. */
+/** A checkpoint that was given out: its note, and its quote where there is a TPM. */
 export interface Kept {
+  size: number
   note: string
-  receipts: { session: string; index: number; receipt: string }[]
+  quote?: { attest: Uint8Array; signature: Uint8Array }
 }
 
 /** How this boot's log begins where the database is a backup that was restored. */
@@ -78,15 +79,22 @@ export interface Step {
   closings: Closing[]
   /** Whether to end in a checkpoint. */
   checkpoint: boolean
-  /** What earlier steps have made since: receipts, and openings that the TPM never took. */
+  /** What earlier steps have made since: checkpoints, and openings that the TPM never took. */
   kept: Kept[]
   dropped: string[]
+}
+
+/** What is to be signed and quoted, and what it will prove. */
+export interface CheckpointIntent {
+  body: string
+  size: number
+  proofs: Proof[]
 }
 
 export interface Stepped {
   /** What the TPM's hash chain is extended by; absent when nothing was begun or closed. */
   link?: Uint8Array
-  checkpoint?: { body: string; proofs: Proof[] }
+  checkpoint?: CheckpointIntent
   /** Openings and closings that were refused, by session; the others are on disk. */
   refused: Record<string, { code: string; message: string }>
   /** What authorities read, by session. */
