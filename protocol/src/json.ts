@@ -7,6 +7,8 @@ import { SealedError } from './errors.ts'
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 
 const NAME = /^[a-z][a-z0-9_]*$/
+/** Text that stands in JSON as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/
 const MAX_DEPTH = 32
 
 const bad = (message: string) => new SealedError('json.invalid', message)
@@ -22,6 +24,7 @@ export function canonicalize(value: unknown): string {
 function write(value: unknown, depth: number): string {
   switch (typeof value) {
     case 'string':
+      if (PLAIN.test(value)) return `"${value}"`
       if (!value.isWellFormed()) throw bad('string holds a lone surrogate')
       return JSON.stringify(value)
     case 'number':
@@ -37,18 +40,21 @@ function write(value: unknown, depth: number): string {
   }
   if (value === null) return 'null'
   if (depth === MAX_DEPTH) throw bad(`nested deeper than ${MAX_DEPTH}`)
-  if (Array.isArray(value))
-    return `[${Array.from(value, (item) => write(item, depth + 1)).join(',')}]`
+  let text = ''
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++)
+      text += `${i === 0 ? '' : ','}${write(value[i], depth + 1)}`
+    return `[${text}]`
+  }
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null)
     throw bad('an object of a class has no JSON form')
   const record = value as Record<string, unknown>
-  const members: string[] = []
   for (const name of Object.keys(record).sort()) {
     if (!NAME.test(name)) throw bad(`member name ${JSON.stringify(name)} is not [a-z][a-z0-9_]*`)
-    members.push(`"${name}":${write(record[name], depth + 1)}`)
+    text += `${text === '' ? '' : ','}"${name}":${write(record[name], depth + 1)}`
   }
-  return `{${members.join(',')}}`
+  return `{${text}}`
 }
 
 export const canonicalBytes = (value: unknown): Bytes => utf8(canonicalize(value))

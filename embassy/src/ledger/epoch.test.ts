@@ -122,6 +122,8 @@ test('its text goes when that of its sessions does', async () => {
     limit: 10,
   })
   expect(await later()).toEqual([])
+  expect(await world.store.runLazy('pruned', A)).toBe(true)
+  expect(await world.store.runLazy('pruned', EPOCH)).toBe(false)
 })
 
 test('a clock that starts anew falls behind no statement', () => {

@@ -4,7 +4,7 @@
 import { hash } from 'node:crypto'
 import { canonicalize, SealedError } from '@sealed/protocol'
 import { type Begun, openDigest } from './open-sessions.ts'
-import { getMeta, type Statements, setMeta } from './rows.ts'
+import { getMeta, removeMeta, type Statements, setMeta } from './rows.ts'
 
 export interface Anchors {
   /** What the TPM's counter is, or is about to be. */
@@ -54,7 +54,7 @@ export function beginAnchors(sql: Statements, counter: bigint, chain: Uint8Array
   setMeta(sql, 'anchors.counter', String(counter))
   for (const key of ['chain', 'before']) setMeta(sql, `anchors.${key}`, Buffer.from(chain))
   setMeta(sql, 'anchors.link', Buffer.alloc(0))
-  sql.run("DELETE FROM meta WHERE key IN ('anchors.said', 'anchors.prior', 'anchors.prior_said')")
+  removeMeta(sql, 'anchors.said', 'anchors.prior', 'anchors.prior_said')
 }
 
 export function raiseCounter(sql: Statements): bigint {

@@ -102,7 +102,11 @@ it('is that of the disk after a step that was undone, wherever that was', async 
       () => true,
     )
     faults.statement = Number.POSITIVE_INFINITY
+    const meta = (key: string) =>
+      store.rows<{ value: Buffer }>(`SELECT value FROM meta WHERE key = 'anchors.${key}'`)[0]!.value
+    const chain = meta('chain')
     await store.run('step', step([opening('c', '1')]))
+    expect(meta('before').equals(chain), `statement ${k}`).toBe(true)
     const [row] = store.rows<{ value: string }>("SELECT value FROM meta WHERE key = 'anchors.said'")
     const rows = store.rows<Begun>('SELECT id, statements AS text FROM sessions ORDER BY id')
     expect(rows).toHaveLength(3)

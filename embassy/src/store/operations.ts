@@ -62,6 +62,7 @@ export class Operations extends MarkedRows {
     } catch (error) {
       // What it had written is not there any more.
       this.#openSessions = new OpenSessions()
+      this.#sql.meta.clear()
       throw error
     }
   }

@@ -68,6 +68,8 @@ function said(error: unknown, path: string): unknown {
 export class Statements {
   readonly #db: Connection
   readonly #prepared = new Map<string, Sqlite.Statement>()
+  /** What the table `meta` holds, as far as it was read or written: nobody else writes it. Cleared where that is undone. */
+  readonly meta = new Map<string, unknown>()
 
   constructor(db: Connection) {
     this.#db = db
@@ -96,11 +98,23 @@ export class Statements {
 }
 
 export function getMeta<T>(sql: Statements, key: string): T | undefined {
-  return sql.get<{ value: T }>('SELECT value FROM meta WHERE key = ?', key)?.value
+  const { meta } = sql
+  if (!meta.has(key))
+    meta.set(key, sql.get<{ value: T }>('SELECT value FROM meta WHERE key = ?', key)?.value)
+  return meta.get(key) as T | undefined
 }
 
 export function setMeta(sql: Statements, key: string, value: unknown): void {
+  if (sql.meta.get(key) === value) return
   sql.run('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)', key, value)
+  sql.meta.set(key, value)
+}
+
+export function removeMeta(sql: Statements, ...keys: string[]): void {
+  for (const key of keys) {
+    sql.run('DELETE FROM meta WHERE key = ?', key)
+    sql.meta.delete(key)
+  }
 }
 
 /** The hashes of one log's complete subtrees. */

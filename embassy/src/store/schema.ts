@@ -23,7 +23,7 @@ CREATE TABLE leaves (
   log INTEGER NOT NULL, idx INTEGER NOT NULL, session TEXT, document TEXT, closed_ms INTEGER NOT NULL,
   leaf TEXT NOT NULL, PRIMARY KEY (log, idx)
 ) STRICT;
-CREATE INDEX leaf_of ON leaves (session) WHERE session IS NOT NULL;
+CREATE INDEX leaf_of ON leaves (session);
 CREATE INDEX aging ON leaves (closed_ms) WHERE session IS NOT NULL;
 CREATE INDEX documented ON leaves (document) WHERE document IS NOT NULL;
 CREATE TABLE checkpoints (

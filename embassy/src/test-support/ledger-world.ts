@@ -152,6 +152,18 @@ export class LedgerWorld {
     await this.store.close()
   }
 
+  /** What is on disk once the embassy has stopped; it is started again by whoever asked. */
+  async rows<T>(sql: string): Promise<T[]> {
+    await this.stop()
+    const db = new Sqlite(this.path, { readonly: true })
+    try {
+      return db.prepare(sql).all() as T[]
+    } finally {
+      db.close()
+      await this.restart()
+    }
+  }
+
   /** Stops, and remembers file and TPM as they are; what is returned goes back to them, any number of times. */
   async remember(): Promise<() => Promise<void>> {
     await this.stop()
