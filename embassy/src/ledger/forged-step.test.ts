@@ -30,6 +30,7 @@ async function forge(change: string, { alsoBefore = false, size = 3 } = {}): Pro
   const sql = new Statements(db)
   const old = stateOf(sql)
   db.exec(change)
+  sql.forgetMeta()
   setMeta(sql, 'registry.chain', chainOverRows(sql))
   const state = stateOf(sql)
   setMeta(sql, 'checkpoint.before', JSON.stringify(alsoBefore ? state : old))
@@ -44,6 +45,7 @@ async function forge(change: string, { alsoBefore = false, size = 3 } = {}): Pro
     state: digestOf(state).toString('hex'),
   })
   extendChain(sql, { open: openDigest(sql), opened: [], body: canonicalize({ forged: true }) })
+  sql.writeMeta()
   db.close()
   await world.restart()
 }

@@ -52,17 +52,23 @@ export class Operations extends MarkedRows {
     const sql = new Statements(db)
     super(sql)
     this.#sql = sql
-    this.#isolate = db.transaction((body: () => unknown) => body())
+    this.#isolate = db.transaction((body: () => unknown) => {
+      const value = body()
+      sql.writeMeta()
+      return value
+    })
   }
 
   /** Runs `body` so that its failure undoes it and nothing else. */
   isolated<T>(body: () => T): T {
+    // What was set before is no part of it.
+    this.#sql.writeMeta()
     try {
       return this.#isolate(body) as T
     } catch (error) {
       // What it had written is not there any more.
       this.#openSessions = new OpenSessions()
-      this.#sql.meta.clear()
+      this.#sql.forgetMeta()
       throw error
     }
   }

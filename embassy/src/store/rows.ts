@@ -68,8 +68,10 @@ function said(error: unknown, path: string): unknown {
 export class Statements {
   readonly #db: Connection
   readonly #prepared = new Map<string, Sqlite.Statement>()
-  /** What the table `meta` holds, as far as it was read or written: nobody else writes it. Cleared where that is undone. */
+  /** What the table `meta` holds, as far as it was read or set: nobody else writes it. */
   readonly meta = new Map<string, unknown>()
+  /** What was set of it and is not in the table yet. */
+  readonly unwritten = new Set<string>()
 
   constructor(db: Connection) {
     this.#db = db
@@ -82,6 +84,22 @@ export class Statements {
       this.#prepared.set(sql, statement)
     }
     return statement
+  }
+
+  /** Writes what was set of `meta`, all in one. */
+  writeMeta(): void {
+    const keys = [...this.unwritten]
+    if (keys.length === 0) return
+    const rows = keys.map(() => '(?, ?)').join(', ')
+    const values = keys.flatMap((key) => [key, this.meta.get(key)])
+    this.run(`INSERT OR REPLACE INTO meta (key, value) VALUES ${rows}`, ...values)
+    this.unwritten.clear()
+  }
+
+  /** Where what was read and written since may not hold any more. */
+  forgetMeta(): void {
+    this.meta.clear()
+    this.unwritten.clear()
   }
 
   run(sql: string, ...args: unknown[]): Sqlite.RunResult {
@@ -104,16 +122,18 @@ export function getMeta<T>(sql: Statements, key: string): T | undefined {
   return meta.get(key) as T | undefined
 }
 
+/** Is in the table when the operation ends. */
 export function setMeta(sql: Statements, key: string, value: unknown): void {
   if (sql.meta.get(key) === value) return
-  sql.run('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)', key, value)
   sql.meta.set(key, value)
+  sql.unwritten.add(key)
 }
 
 export function removeMeta(sql: Statements, ...keys: string[]): void {
   for (const key of keys) {
     sql.run('DELETE FROM meta WHERE key = ?', key)
     sql.meta.delete(key)
+    sql.unwritten.delete(key)
   }
 }
 
