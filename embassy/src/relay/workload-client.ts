@@ -38,9 +38,9 @@ export class WorkloadClient {
     const leave = () => handler.abort(signal.reason)
     const deadline = setTimeout(() => handler.abort(late(target)), target.workload_ms)
     signal.addEventListener('abort', leave)
-    if (signal.aborted) leave()
-    else this.#pool(target).dispatch(optionsOf(target, request), handler)
     try {
+      if (signal.aborted) leave()
+      else this.#pool(target).dispatch(optionsOf(target, request), handler)
       return await handler.answer
     } catch (error) {
       if (error instanceof SealedError) throw error

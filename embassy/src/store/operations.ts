@@ -166,7 +166,7 @@ export class Operations extends MarkedRows {
    * B), and where asked for one checkpoint intent, which also proves what an earlier one could not.
    */
   step({ boot, restored, openings, closings, checkpoint, kept, dropped }: Step): Stepped {
-    for (const checkpoint of kept) this.keepCheckpoint(checkpoint)
+    for (const given of kept) this.keepCheckpoint(given)
     for (const id of dropped) this.#drop(id)
     if (this.#size() === 0) this.#begin(restored)
     const refused: Stepped['refused'] = {}
@@ -314,7 +314,7 @@ export class Operations extends MarkedRows {
     keepCheckpoint(this.#sql, this.#log, checkpoint)
   }
 
-  /** Whether a session had a receipt here that is older than what is kept. */
+  /** Whether a session ended here so long ago that what its receipt is made of is gone. */
   pruned(session: string): boolean {
     return this.#sql.get('SELECT 1 FROM pruned WHERE session = ?', session) !== undefined
   }
