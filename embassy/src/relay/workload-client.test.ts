@@ -2,7 +2,7 @@
 // place (each call then keeps some KB for as long as a workload may take); `connections: 1`; no `x-request-id`.
 import { hash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -29,6 +29,7 @@ const call = (
   signal = new AbortController().signal,
   ms = 120_000,
   taker?: Taker,
+  relay_ports: [number, number] = [20_000, 60_000],
 ) =>
   client.call(
     {
@@ -37,7 +38,7 @@ const call = (
       endpoint: '/v1/chat/completions',
       output_bytes: 1_000,
       port: (server.address() as AddressInfo).port,
-      relay_ports: [20_000, 60_000],
+      relay_ports,
       sessions: 4,
       workload_ms: ms,
     },
@@ -159,6 +160,24 @@ describe('an answer', () => {
     await expect(failing).rejects.toMatchObject({ code: 'workload.failed' })
   })
 })
+
+test('passes over ports that earlier connections to the same workload hold', async () => {
+  const HELD = 100
+  const FIRST = 21_000
+  // Some of them may be held by others already, which is as good.
+  const holding = Array.from({ length: HELD }, (_, i) => holdPort(FIRST + i))
+  const held = await Promise.all(holding)
+  const answer = call(undefined, undefined, undefined, undefined, [FIRST, FIRST + HELD])
+  await expect(answer).resolves.toMatchObject({ status: 200 })
+  for (const socket of held) socket.destroy()
+})
+
+const holdPort = (localPort: number): Promise<Socket> =>
+  new Promise((resolve) => {
+    const { port } = server.address() as AddressInfo
+    const socket = connect({ host: '127.0.0.1', port, localPort }, () => resolve(socket))
+    socket.once('error', () => resolve(socket))
+  })
 
 test('leaves nothing behind when it is over', async () => {
   setFlagsFromString('--expose-gc')

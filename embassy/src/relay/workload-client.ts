@@ -19,6 +19,7 @@ export interface WorkloadRequest {
 /** A Fernet token, for a workload that asks for its key itself. */
 const INPUT_TYPE = 'application/vnd.sealed-input'
 const MAX_POOLS = 64
+const MAX_PORTS_TRIED = 1_024
 
 export class WorkloadClient {
   readonly #pools = new Map<string, Pool>()
@@ -78,11 +79,14 @@ export class WorkloadClient {
     void pool.close()
   }
 
-  /** A source port may still be held by an earlier connection: the next one is tried, a bounded number of times. */
+  /**
+   * Source ports are still held by earlier connections, for a minute after their end: the next one is tried, past as many
+   * as a replica may have had at once. A port that is held fails to be bound, or is bound and fails to be connected.
+   */
   #connect(
     target: Target,
     callback: (...args: [null, import('node:net').Socket] | [Error, null]) => void,
-    tries = 16,
+    tries = MAX_PORTS_TRIED,
   ): void {
     const [first, last] = target.relay_ports
     const localPort = first + (this.#nextPort++ % (last - first + 1))
@@ -94,7 +98,7 @@ export class WorkloadClient {
       keepAlive: true,
     })
     const onError = (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE' && tries > 1) this.#connect(target, callback, tries - 1)
+      if (isHeld(error) && tries > 1) this.#connect(target, callback, tries - 1)
       else callback(error, null)
     }
     socket.once('error', onError)
@@ -104,6 +108,9 @@ export class WorkloadClient {
     })
   }
 }
+
+const isHeld = ({ code }: NodeJS.ErrnoException): boolean =>
+  code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL'
 
 const optionsOf = (
   { cooperative, endpoint }: Target,
