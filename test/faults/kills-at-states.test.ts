@@ -4,12 +4,12 @@
 // exactly where an input was revealed, and it counts once exactly where its leaf says that an output was committed to.
 // Mutants: without the counter's roll-forward in `#settle` (embassy/src/ledger/ledger.ts) the embassy killed before a step
 // is in the TPM does not start again (the chain's: syscalls.test.ts); without `recover()` a session whose commit was under way has no leaf.
-import { createServer } from 'node:net'
 import { write } from '@sealed/client'
 import { randomBytes, toBase64url } from '@sealed/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { craft } from '../support/craft.ts'
 import { CAPABILITY, SAMPLE } from '../support/failing-session.ts'
+import { freePort } from '../support/free-port.ts'
 import { CHAT, eventually, typesOf, World } from '../support/instance.ts'
 import { Machine } from '../support/machine.ts'
 import { beginSealed, type RawClient } from '../support/raw-http.ts'
@@ -32,15 +32,6 @@ afterEach(() => {
   for (const client of clients.splice(0)) client.destroy()
 })
 afterAll(() => world?.close())
-
-/** A restarted gateway is to be found where it was. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 async function begin(behave: unknown): Promise<{ id: string; client: RawClient }> {
   const { body } = await craft(world, { content: SAMPLE, extra: { behave } })

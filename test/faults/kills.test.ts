@@ -5,12 +5,12 @@
 // supervisor the relay's has none; without `retire` in `#lost` of fleet.ts the replica's generation stays; without the
 // lookup in `abort` of sessions.ts the client never sees the receipt that the embassy wrote first.
 import { createHash } from 'node:crypto'
-import { createServer } from 'node:net'
 import { write } from '@sealed/client'
 import { decodeReceipt, parseAttestationDocument, verifyReceipt } from '@sealed/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Crafted, craft } from '../support/craft.ts'
 import { CAPABILITY, replicaOf, SAMPLE } from '../support/failing-session.ts'
+import { freePort } from '../support/free-port.ts'
 import { abortOf, CHAT, checkpointOf, eventually, typesOf, World } from '../support/instance.ts'
 import { Machine } from '../support/machine.ts'
 import { beginSealed, type RawClient } from '../support/raw-http.ts'
@@ -28,15 +28,6 @@ beforeAll(async () => {
   await write({ ...common, body: world.body(SAMPLE), capability: CAPABILITY })
 })
 afterAll(() => world?.close())
-
-/** A restarted gateway is to be found where it was. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 interface Held {
   crafted: Crafted
