@@ -26,11 +26,8 @@ import { startUnsealedBoot, stateUnsealed } from './unsealed/boot.ts'
 import { createChildProcesses } from './unsealed/child-processes.ts'
 
 export const RELAY_UID = 64103
-/**
- * Source ports of the relay: outside the kernel's ephemeral range, and more than are held where 256 connections to a
- * replica end together whenever they were idle for 4 s (undici's bound), each held for a minute after.
- */
-const RELAY_PORTS = [61_000, 65_535] as const
+/** Source ports of the relay: outside the kernel's ephemeral range. */
+const RELAY_PORTS = [61_000, 61_999] as const
 /** Where workloads that drive the protocol themselves would find the embassy. */
 const EMBASSY_PORT = 7100
 

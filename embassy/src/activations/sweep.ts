@@ -28,8 +28,8 @@ export interface Source {
 /** The most bytes that one session may hand over. */
 export const MAX_FILE_BYTES = 256 * 1024 * 1024
 const MAX_ENTRIES = 64
-/** In a directory that sessions share. */
-const MAX_SHARED_ENTRIES = 4096
+/** In a directory that up to 256 sessions share: a file of each, its lock, and what was abandoned. */
+export const MAX_SHARED_ENTRIES = 1024
 const CLEAR_TRIES = 5
 /** What is larger than this is copied on another thread. */
 const LARGE_BYTES = 1024 * 1024
@@ -53,6 +53,16 @@ export function discard({ directory, session }: Required<Source>): void {
   for (const name of readdirSync(directory))
     if (name.includes(session)) remove(`${directory}/${name}`)
 }
+
+/** Removes what bears the name of any of these sessions, in time that does not grow with their number. */
+export function discardOf(sessions: ReadonlySet<string>, directory: string): void {
+  for (const name of readdirSync(directory))
+    if (idsIn(name).some((id) => sessions.has(id))) remove(`${directory}/${name}`)
+}
+
+/** What may be a session's id: 32 hex digits, with others before or after it. */
+const idsIn = (name: string): string[] =>
+  (name.match(/[0-9a-f]{32,}/g) ?? []).flatMap((digits) => [digits.slice(0, 32), digits.slice(-32)])
 
 function remove(path: string): void {
   try {

@@ -80,8 +80,8 @@ export class WorkloadClient {
   }
 
   /**
-   * Source ports are still held by earlier connections, for a minute after their end: the next one is tried, past as many
-   * as a replica may have had at once. A port that is held fails to be bound, or is bound and fails to be connected.
+   * A source port may be held, by one of up to 256 connections to the same replica or by an earlier life's: the next one is
+   * tried. Such a port fails to be bound, or is bound beside the other and fails to be connected.
    */
   #connect(
     target: Target,

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { clear, MAX_FILE_BYTES } from '../activations/sweep.ts'
+import { clear, MAX_FILE_BYTES, MAX_SHARED_ENTRIES } from '../activations/sweep.ts'
 
 const run = promisify(execFile)
 export const WORKLOAD_UID = 64102
@@ -14,7 +14,7 @@ export async function mountActivations(root: string, name: string): Promise<stri
   await mkdir(directory, { recursive: true })
   if (await isMounted(directory)) clear(directory)
   else {
-    const options = `size=${MAX_FILE_BYTES + 1024 * 1024},nr_inodes=256,mode=0700,uid=${WORKLOAD_UID},gid=${WORKLOAD_UID},nosuid,nodev,noexec`
+    const options = `size=${MAX_FILE_BYTES + 1024 * 1024},nr_inodes=${MAX_SHARED_ENTRIES},mode=0700,uid=${WORKLOAD_UID},gid=${WORKLOAD_UID},nosuid,nodev,noexec`
     await run('mount', ['-t', 'tmpfs', '-o', options, 'sealed-activations', directory])
   }
   return directory

@@ -27,6 +27,9 @@ export interface EpochOptions {
   onDrain: () => void
 }
 
+/** More than a replica has at work at once, many times over. */
+const MAX_ABANDONED = 4_096
+
 export class Epoch {
   readonly id = toHex(randomBytes(16))
   /** Settles when the replica is sealed for this epoch. */
@@ -38,6 +41,7 @@ export class Epoch {
   /** Why the replica is not to be used again, where that is so. */
   doubt: AbortReason | undefined
   readonly #members = new Map<string, Member>()
+  readonly #abandoned = new Set<string>()
   readonly #idleMs: number
   readonly #onDrain: () => void
   readonly #over: NodeJS.Timeout
@@ -96,6 +100,19 @@ export class Epoch {
     this.#members.delete(session)
     if (this.size === 0 && !this.#draining)
       this.#idle = setTimeout(() => this.drain(), this.#idleMs)
+  }
+
+  /** As `leave`, for a session that the workload may not know to be over: what it hands over for it is nobody's. */
+  abandon(session: string): void {
+    this.#abandoned.add(session)
+    if (this.#abandoned.size > MAX_ABANDONED)
+      this.#abandoned.delete(this.#abandoned.values().next().value!)
+    this.leave(session)
+  }
+
+  /** Sessions for which something may be handed over although they have ended; the latest of them. */
+  get abandoned(): ReadonlySet<string> {
+    return this.#abandoned
   }
 
   drain(): void {

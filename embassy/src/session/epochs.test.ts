@@ -181,6 +181,22 @@ describe('where one ends badly', () => {
     await finish(again)
   })
 
+  test('what is handed over late for those who left goes when the next leaves, and nothing else does', async () => {
+    const [one, two, three] = (await crowd(['x', 'y', 'z'])) as [Begun, Begun, Begun]
+    const { address } = one.revealed
+    world.handOver(address, [1, 0], `early-${one.id}`)
+    await world.sessions.abort(one.id, gone)
+    expect(world.left(address)).toEqual([])
+    world.handOver(address, [1, 0], `late-${one.id}ab`)
+    world.handOver(address, [1, 0], `ab${one.id}`)
+    world.handOver(address, [1, 0], three.id)
+    world.handOver(address, [1, 0], `being-written-${'ab'.repeat(16)}`)
+    await finish(two)
+    const stay = [three.id, `being-written-${'ab'.repeat(16)}`].map((name) => `${name}.safetensors`)
+    expect(world.left(address).sort()).toEqual(stay.sort())
+    await world.commit(three.id)
+  })
+
   test('what a caller can bring about at will costs no replica', async () => {
     const [refused, long, other] = (await crowd(['x', 'y', 'z'])) as [Begun, Begun, Begun]
     const commit = { output_bytes: 1, output_sha256: 'ab'.repeat(32), status: 400 }
