@@ -42,7 +42,7 @@ export class Watch {
   readonly #options: WatchOptions
   readonly #child: ChildProcessWithoutNullStreams
   readonly #exited: Promise<void>
-  #fence: { line: string; heard: () => void } | undefined
+  #fence: { line: string; answer: PromiseWithResolvers<Passed> } | undefined
   readonly #touched = new Map<string, number>()
   #others = 0
   /** The firewall process as the kernel numbers it, told by its first fence. */
@@ -50,11 +50,9 @@ export class Watch {
   #block: string[] = []
   #text = ''
   #failure: SealedError | undefined
-  #onFailure = Promise.withResolvers<never>()
 
   constructor(options: WatchOptions) {
     this.#options = options
-    this.#onFailure.promise.catch(() => undefined)
     const child = startNft(options.namespace, 'monitor')
     this.#child = child
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => this.#read(chunk))
@@ -71,20 +69,20 @@ export class Watch {
     })
   }
 
-  /** Resolves when the fence with this mark has been heard, with all that was heard before it; else `seal.failed`. */
+  /**
+   * Resolves when the fence with this mark has been heard, with all that was heard before it; else `seal.failed`. Nothing
+   * of it outlives its answer: one is set for every session, and the watch lives as long as the machine.
+   */
   async passed(mark: number, timeoutMs = this.#options.timeoutMs): Promise<Passed> {
     if (this.#failure) throw this.#failure
-    const { promise, resolve } = Promise.withResolvers<Passed>()
-    this.#fence = {
-      line: fence(this.#options.fences, mark),
-      heard: () => resolve({ others: this.#others, touched: new Map(this.#touched) }),
-    }
+    const answer = Promise.withResolvers<Passed>()
+    this.#fence = { line: fence(this.#options.fences, mark), answer }
     const timer = setTimeout(
       () => this.#fail(`did not hear of a change within ${timeoutMs} ms`),
       timeoutMs,
     )
     try {
-      return await Promise.race([promise, this.#onFailure.promise])
+      return await answer.promise
     } finally {
       clearTimeout(timer)
       this.#fence = undefined
@@ -122,7 +120,7 @@ export class Watch {
           this.#touched.set(table, (this.#touched.get(table) ?? 0) + 1)
       }
     }
-    if (passed) fence.heard()
+    if (passed) fence.answer.resolve({ others: this.#others, touched: new Map(this.#touched) })
   }
 
   #fail(reason: string): void {
@@ -132,6 +130,6 @@ export class Watch {
       `the firewall's watch ${reason.trim()}; no replica is provably sealed until it has been replaced`,
     )
     this.#child.kill('SIGKILL')
-    this.#onFailure.reject(this.#failure)
+    this.#fence?.answer.reject(this.#failure)
   }
 }
