@@ -18,6 +18,8 @@ const V8_FLAGS = [
   '--min-semi-space-size=16',
 ]
 
+const GUARD = new URL('end-with-parent.ts', import.meta.url).href
+
 export class Supervised {
   readonly #name: string
   readonly #args: string[]
@@ -64,8 +66,8 @@ export class Supervised {
 
   #spawn(pauseMs: number): void {
     const log = openSync(this.#logPath, 'a', 0o600)
-    const child = spawn(process.execPath, [...V8_FLAGS, ...this.#args], {
-      stdio: ['ignore', log, log],
+    const child = spawn(process.execPath, [...V8_FLAGS, '--import', GUARD, ...this.#args], {
+      stdio: ['ignore', log, log, 'ipc'],
     })
     closeSync(log)
     this.#child = child
