@@ -1,6 +1,6 @@
 // Callers that leave in the middle, many of them, in one epoch of one replica. What the workload hands over for them comes
 // late and is nobody's; it must not fill the room that the others need.
-// Mutants: `discardOf` not called in `#left` of fleet.ts; `abandon` of epoch.ts that only leaves.
+// Mutants: `discard` not called in `#left` of fleet.ts; `leave` of epoch.ts that does not remember.
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'

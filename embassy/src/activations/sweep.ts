@@ -48,14 +48,8 @@ export function clear(directory: string): void {
   throw invalid('the workload writes while it has no request')
 }
 
-/** Removes what one session handed over, where several share the directory. */
-export function discard({ directory, session }: Required<Source>): void {
-  for (const name of readdirSync(directory))
-    if (name.includes(session)) remove(`${directory}/${name}`)
-}
-
 /** Removes what bears the name of any of these sessions, in time that does not grow with their number. */
-export function discardOf(sessions: ReadonlySet<string>, directory: string): void {
+export function discard(sessions: ReadonlySet<string>, directory: string): void {
   for (const name of readdirSync(directory))
     if (idsIn(name).some((id) => sessions.has(id))) remove(`${directory}/${name}`)
 }

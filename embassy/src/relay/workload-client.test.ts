@@ -3,9 +3,8 @@
 import { hash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { keptBytes } from '../test-support/kept-bytes.ts'
 import type { Taker } from './workload-answer.ts'
 import { WorkloadClient } from './workload-client.ts'
 
@@ -180,14 +179,5 @@ const holdPort = (localPort: number): Promise<Socket> =>
   })
 
 test('leaves nothing behind when it is over', async () => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
-  const many = async () => {
-    for (let i = 0; i < CALLS; i++) await call()
-    gc()
-    return process.memoryUsage().heapUsed
-  }
-  await many()
-  const before = await many()
-  expect((await many()) - before).toBeLessThan(CALLS * 200)
+  expect(await keptBytes(CALLS, () => call())).toBeLessThan(CALLS * 200)
 })

@@ -79,15 +79,15 @@ describe('an epoch is drained', () => {
   })
 })
 
-test('of those that were abandoned the latest are remembered', () => {
+test('of those that have left the latest are remembered', () => {
   const one = epoch()
   one.join('stays', 'x')
   for (let i = 0; i < 5_000; i++) {
     one.join(`s${i}`, 'x')
-    one.abandon(`s${i}`)
+    one.leave(`s${i}`)
   }
   expect(one.size).toBe(1)
-  expect([...one.abandoned]).toEqual(Array.from({ length: 4_096 }, (_, i) => `s${i + 904}`))
+  expect([...one.ended]).toEqual(Array.from({ length: 4_096 }, (_, i) => `s${i + 904}`))
 })
 
 test('the last reading is the newest, with its time', async () => {

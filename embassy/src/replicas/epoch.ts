@@ -28,7 +28,7 @@ export interface EpochOptions {
 }
 
 /** More than a replica has at work at once, many times over. */
-const MAX_ABANDONED = 4_096
+const MAX_ENDED = 4_096
 
 export class Epoch {
   readonly id = toHex(randomBytes(16))
@@ -41,7 +41,7 @@ export class Epoch {
   /** Why the replica is not to be used again, where that is so. */
   doubt: AbortReason | undefined
   readonly #members = new Map<string, Member>()
-  readonly #abandoned = new Set<string>()
+  readonly #ended = new Set<string>()
   readonly #idleMs: number
   readonly #onDrain: () => void
   readonly #over: NodeJS.Timeout
@@ -98,21 +98,15 @@ export class Epoch {
 
   leave(session: string): void {
     this.#members.delete(session)
+    this.#ended.add(session)
+    if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.values().next().value!)
     if (this.size === 0 && !this.#draining)
       this.#idle = setTimeout(() => this.drain(), this.#idleMs)
   }
 
-  /** As `leave`, for a session that the workload may not know to be over: what it hands over for it is nobody's. */
-  abandon(session: string): void {
-    this.#abandoned.add(session)
-    if (this.#abandoned.size > MAX_ABANDONED)
-      this.#abandoned.delete(this.#abandoned.values().next().value!)
-    this.leave(session)
-  }
-
-  /** Sessions for which something may be handed over although they have ended; the latest of them. */
-  get abandoned(): ReadonlySet<string> {
-    return this.#abandoned
+  /** The latest of those that have left. The workload may not know that, and what it hands over for them is nobody's. */
+  get ended(): ReadonlySet<string> {
+    return this.#ended
   }
 
   drain(): void {

@@ -2,7 +2,7 @@
 // epoch, destroyed when anything about them is in doubt, and replaced in the background.
 import { setTimeout as delay } from 'node:timers/promises'
 import { type AbortReason, SealedError, type UnsealedReason, type Workload } from '@sealed/protocol'
-import { clear, discardOf } from '../activations/sweep.ts'
+import { clear, discard } from '../activations/sweep.ts'
 import type { ReplicaLink, SealReading } from '../seal/index.ts'
 import type { MeasuredWorkload } from '../session/admission.ts'
 import type { Session } from '../session/session.ts'
@@ -157,7 +157,7 @@ export class Fleet {
   /** A session has ended otherwise. The replica may still hold what it was given: it is destroyed, in an epoch with its end. */
   abandon(replica: Replica, session: string, reason: AbortReason): void {
     const { epoch } = replica
-    epoch?.abandon(session)
+    epoch?.leave(session)
     if (epoch && !FATAL.has(reason)) {
       if (!HARMLESS.has(reason)) {
         epoch.doubt ??= reason
@@ -172,7 +172,7 @@ export class Fleet {
   }
 
   #left(replica: Replica, epoch: Epoch): void {
-    if (epoch.abandoned.size > 0) discardOf(epoch.abandoned, replica.activations)
+    discard(epoch.ended, replica.activations)
     if (!epoch.isDraining) this.pool.giveBack(replica)
     else if (epoch.size === 0) void this.#endEpoch(replica, epoch)
   }

@@ -4,9 +4,8 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { keptBytes } from '../test-support/kept-bytes.ts'
 import { fence, MARKS, Watch } from './watch.ts'
 
 const FENCES = 2_000
@@ -37,17 +36,8 @@ const everyMark = Array.from({ length: MARKS }, (_, mark) => fence(options.fence
 const said = everyMark.map((line) => `echo '${line}\n# new generation 7 by process 9 (nft)'`)
 
 test('keeps nothing of what it has answered', async () => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const watch = await watchOf(`while ${said.join(' && ')}; do :; done`)
-  const many = async () => {
-    for (let i = 0; i < FENCES; i++) await watch.passed(i % MARKS)
-    gc()
-    return process.memoryUsage().heapUsed
-  }
-  await many()
-  const before = await many()
-  expect((await many()) - before).toBeLessThan(FENCES * 200)
+  expect(await keptBytes(FENCES, (i) => watch.passed(i % MARKS))).toBeLessThan(FENCES * 200)
   await watch.close()
 })
 

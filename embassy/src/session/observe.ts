@@ -2,7 +2,7 @@
 import { type AbortReason, SealedError } from '@sealed/protocol'
 import { pool } from '../activations/pool.ts'
 import { parseHiddenStates } from '../activations/safetensors.ts'
-import { discard, type Source, sweep } from '../activations/sweep.ts'
+import { type Source, sweep } from '../activations/sweep.ts'
 import { saltedDigest } from '../digests.ts'
 import type { Observation } from '../store/registry-rows.ts'
 import type { Draft } from '../store/stamp.ts'
@@ -38,8 +38,5 @@ export async function observe(
     const message =
       error instanceof SealedError ? error.message : 'activations: the directory cannot be read'
     return { kind: 'invalid', reason: 'activations.invalid', message }
-  } finally {
-    const { directory, session } = source
-    if (session !== undefined) discard({ directory, session })
   }
 }
