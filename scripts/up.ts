@@ -9,6 +9,7 @@ import { writeProgram } from './instance/program.ts'
 import { makeRuntime, mountRuntime, removeRuntime, unmountRuntime } from './instance/runtime.ts'
 import { Supervised } from './instance/supervisor.ts'
 import { run } from './world/run.ts'
+import { reapSwtpm } from './world/swtpm.ts'
 import { type SoftwareTpm, startSoftwareTpm } from './world/tpm.ts'
 
 const READY_DEADLINE_MS = 120_000
@@ -88,6 +89,8 @@ type Ground = (
 
 /** What the embassy stands on: a tmpfs, images, a TPM, and the files that name them. */
 const ground: Ground = async (paths, options, say, undo) => {
+  // What another start of this instance still uses is not to be taken from it.
+  await reapSwtpm(join(paths.state, 'tpm'))
   await mountRuntime(paths.runtime)
   undo.push(() => unmountRuntime(paths.runtime))
   say('building images')
