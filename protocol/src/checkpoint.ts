@@ -1,16 +1,9 @@
 // Checkpoints: C2SP tlog-checkpoint bodies in C2SP signed notes (Ed25519). Our extension lines carry the ledger's
 // state digest, the NV counter, the VM's claimed time and the boot, so that one signature and one quote bind them all.
 import { type Bytes, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from './bytes.ts'
+import { ed25519Holds } from './ed25519.ts'
 import { SealedError } from './errors.ts'
-import {
-  ed25519Holds,
-  linesOf,
-  NOTE_ED25519,
-  type Note,
-  noteKeyId,
-  parseNote,
-  signatureLine,
-} from './note.ts'
+import { linesOf, NOTE_ED25519, type Note, noteKeyId, parseNote, signatureLine } from './note.ts'
 import { NO_TPM } from './unsealed.ts'
 
 export interface Checkpoint {

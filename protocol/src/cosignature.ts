@@ -2,16 +2,9 @@
 // the one log it has seen grow. Only lines of keys that the caller knows are judged; others are ignored.
 import * as v from 'valibot'
 import { type Bytes, concat, fromBase64url, utf8 } from './bytes.ts'
+import { ed25519Holds } from './ed25519.ts'
 import { SealedError } from './errors.ts'
-import {
-  ed25519Holds,
-  KEY_NAME,
-  linesOf,
-  NOTE_COSIGNATURE,
-  type Note,
-  noteKeyId,
-  signatureLine,
-} from './note.ts'
+import { KEY_NAME, linesOf, NOTE_COSIGNATURE, type Note, noteKeyId, signatureLine } from './note.ts'
 import { base64url } from './schema.ts'
 
 export const witnessKeySchema = v.strictObject({

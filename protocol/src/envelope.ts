@@ -17,6 +17,7 @@ import {
 import { SealedError } from './errors.ts'
 import { authenticateToken, decryptAuthentic, encryptToken, splitKey } from './fernet.ts'
 import { canonicalize, parseCanonical } from './json.ts'
+import { oaepEncrypt } from './public-keys.ts'
 import { base64url, check, digest, integer, name } from './schema.ts'
 
 export const ENVELOPE_TYPE = 'application/vnd.sealed-request+json'
@@ -104,7 +105,7 @@ const OAEP = { name: 'RSA-OAEP' } as const
 export async function importTransportKey(spki: Uint8Array): Promise<TransportPublicKey> {
   const algorithm = { ...OAEP, hash: 'SHA-256' }
   try {
-    const key = await crypto.subtle.importKey('spki', spki as Bytes, algorithm, false, ['encrypt'])
+    const key = await crypto.subtle.importKey('spki', spki as Bytes, algorithm, true, ['encrypt'])
     return { id: await sha256Hex(spki), key }
   } catch (cause) {
     throw new SealedError('evidence.invalid', 'the transport key is no RSA key', { cause })
@@ -153,9 +154,7 @@ export async function sealRequest(
   const headerBytes = utf8(canonicalize(header))
   const headerDigest = await sha256(headerBytes)
   const wrap = async (...parts: Uint8Array[]) =>
-    toBase64url(
-      new Uint8Array(await crypto.subtle.encrypt(OAEP, to.key, concat(...parts, headerDigest))),
-    )
+    toBase64url(await oaepEncrypt(to.key, concat(...parts, headerDigest)))
   const body = canonicalize({
     header: toBase64url(headerBytes),
     input,
@@ -261,17 +260,15 @@ export function padInstructions(instructions: string): Bytes {
 }
 
 export function unpadInstructions(padded: Bytes): string {
-  const invalid = new SealedError(
-    'instructions.invalid',
-    'instructions are not padded as the specification says',
-  )
-  if (padded.length !== INSTRUCTIONS_BYTES) throw invalid
+  const invalid = () =>
+    new SealedError('instructions.invalid', 'instructions are not padded as the specification says')
+  if (padded.length !== INSTRUCTIONS_BYTES) throw invalid()
   const length = new DataView(padded.buffer, padded.byteOffset).getUint32(0)
-  if (length > INSTRUCTIONS_BYTES - 4 || padded.subarray(4 + length).some((byte) => byte !== 0))
-    throw invalid
+  if (length > INSTRUCTIONS_BYTES - 4) throw invalid()
+  for (let at = 4 + length; at < padded.length; at++) if (padded[at] !== 0) throw invalid()
   try {
     return fromUtf8(padded.subarray(4, 4 + length))
   } catch {
-    throw invalid
+    throw invalid()
   }
 }

@@ -2,6 +2,7 @@
 // `update`; write and read are a JWS (RFC 7515, EdDSA) by the authority that owns the capability.
 import * as v from 'valibot'
 import { type Bytes, fromBase64url, fromUtf8, sha256Hex, toBase64url, utf8 } from './bytes.ts'
+import { ed25519Holds } from './ed25519.ts'
 import { SealedError } from './errors.ts'
 import { canonicalize, parseCanonical } from './json.ts'
 import { base64url, check, digest, hex, integer, name } from './schema.ts'
@@ -93,11 +94,7 @@ export async function readInstructions(
       'instructions.unauthorized',
       `authority ${header.kid} is not one of this deployment’s`,
     )
-  const signature = bytesOf(mac)
-  const key = await crypto.subtle.importKey('raw', publicKey as Bytes, 'Ed25519', false, ['verify'])
-  const signed = utf8(`${head}.${body}`)
-  if (signature.length !== 64 || !(await crypto.subtle.verify('Ed25519', key, signature, signed)))
-    throw forged()
+  if (!(await ed25519Holds(publicKey, bytesOf(mac), utf8(`${head}.${body}`)))) throw forged()
   return { action: checkPayload(decode(body), request).action, authority: header.kid }
 }
 

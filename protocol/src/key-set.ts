@@ -2,6 +2,7 @@
 // Transport keys are not in K: they rotate, each under a signature of the ledger key.
 import * as v from 'valibot'
 import { type Bytes, concat, fromBase64url, sha256, sha256Hex, utf8 } from './bytes.ts'
+import { ed25519Holds } from './ed25519.ts'
 import { SealedError } from './errors.ts'
 import { canonicalBytes } from './json.ts'
 import { base64url, digest, integer } from './schema.ts'
@@ -42,19 +43,9 @@ export async function transportKeyIsSigned(
   record: TransportKeyRecord,
   keySet: KeySet,
 ): Promise<boolean> {
-  const ledger = await crypto.subtle.importKey(
-    'raw',
+  if ((await sha256Hex(fromBase64url(record.spki))) !== record.id) return false
+  return ed25519Holds(
     fromBase64url(keySet.ledger_key),
-    'Ed25519',
-    false,
-    ['verify'],
-  )
-  const spki = fromBase64url(record.spki)
-  const id = await sha256Hex(spki)
-  if (id !== record.id) return false
-  return crypto.subtle.verify(
-    'Ed25519',
-    ledger,
     fromBase64url(record.signature),
     transportKeyMessage(record),
   )

@@ -69,14 +69,3 @@ export const signatureLine = (name: string, id: Uint8Array, signature: Uint8Arra
 /** The lines of one key. Others, "even if they share a name or ID (but not both)", are not known and ignored. */
 export const linesOf = (note: Note, name: string, id: Uint8Array): NoteSignature[] =>
   note.signatures.filter((line) => line.name === name && equal(line.id, id))
-
-/** Whether Ed25519 over `message` holds; a signature of another length never does. */
-export async function ed25519Holds(
-  publicKey: Uint8Array,
-  signature: Uint8Array,
-  message: Uint8Array,
-): Promise<boolean> {
-  if (signature.length !== 64) return false
-  const key = await crypto.subtle.importKey('raw', publicKey as Bytes, 'Ed25519', false, ['verify'])
-  return crypto.subtle.verify('Ed25519', key, signature as Bytes, message as Bytes)
-}

@@ -72,13 +72,15 @@ const aesKey = (name: string, raw: Uint8Array): Promise<CryptoKey> =>
 /** Of Node's crypto module, what is used here. */
 export interface NodeCrypto {
   hash(algorithm: 'sha256', data: Uint8Array, encoding: 'buffer'): Uint8Array
+  /** Node takes a key's bytes too, but finds out by an exception that they are none of its objects. */
+  createSecretKey(key: Uint8Array): NodeKey
   createHmac(
     algorithm: 'sha256',
-    key: Uint8Array,
+    key: NodeKey,
   ): { update(data: Uint8Array): { digest(): Uint8Array } }
   hkdfSync(
     algorithm: 'sha256',
-    secret: Uint8Array,
+    secret: NodeKey,
     salt: Uint8Array,
     info: Uint8Array,
     length: number,
@@ -86,7 +88,8 @@ export interface NodeCrypto {
   createCipheriv: MakeCipher
   createDecipheriv: MakeCipher
 }
-type MakeCipher = (algorithm: string, key: Uint8Array, iv: Uint8Array) => NodeCipher
+type NodeKey = object
+type MakeCipher = (algorithm: string, key: NodeKey, iv: Uint8Array) => NodeCipher
 interface NodeCipher {
   setAAD(associated: Uint8Array): void
   setAuthTag(tag: Uint8Array): void
@@ -101,26 +104,30 @@ export const atOnce = (node: NodeCrypto): Primitives => ({
   hmacSha256: async (key, data) =>
     data.length > AT_ONCE_BYTES
       ? web.hmacSha256(key, data)
-      : own(node.createHmac('sha256', key).update(data).digest()),
+      : own(node.createHmac('sha256', node.createSecretKey(key)).update(data).digest()),
   hkdfSha256: async (secret, salt, info) =>
-    new Uint8Array(node.hkdfSync('sha256', secret, salt, info, 32)),
-  aesGcm: async (key) => ({
-    encrypt: async (iv, associated, plaintext) => {
-      const cipher = node.createCipheriv('aes-256-gcm', key, iv)
-      cipher.setAAD(associated)
-      return joined(cipher.update(plaintext), cipher.final(), () => cipher.getAuthTag())
-    },
-    decrypt: async (iv, associated, ciphertext) => {
-      // Runtimes differ in whether they take the beginning of a tag for one, whatever its length was said to be.
-      if (ciphertext.length < TAG) throw new RangeError('no room for a tag')
-      const cipher = node.createDecipheriv('aes-256-gcm', key, iv)
-      cipher.setAAD(associated)
-      cipher.setAuthTag(ciphertext.subarray(-TAG))
-      return joined(cipher.update(ciphertext.subarray(0, -TAG)), cipher.final())
-    },
-  }),
-  aesCbc: async (key) => {
-    const long = async () => web.aesCbc(key)
+    new Uint8Array(node.hkdfSync('sha256', node.createSecretKey(secret), salt, info, 32)),
+  aesGcm: async (raw) => {
+    const key = node.createSecretKey(raw)
+    return {
+      encrypt: async (iv, associated, plaintext) => {
+        const cipher = node.createCipheriv('aes-256-gcm', key, iv)
+        cipher.setAAD(associated)
+        return joined(cipher.update(plaintext), cipher.final(), () => cipher.getAuthTag())
+      },
+      decrypt: async (iv, associated, ciphertext) => {
+        // Runtimes differ in whether they take the beginning of a tag for one, whatever its length was said to be.
+        if (ciphertext.length < TAG) throw new RangeError('no room for a tag')
+        const cipher = node.createDecipheriv('aes-256-gcm', key, iv)
+        cipher.setAAD(associated)
+        cipher.setAuthTag(ciphertext.subarray(-TAG))
+        return joined(cipher.update(ciphertext.subarray(0, -TAG)), cipher.final())
+      },
+    }
+  },
+  aesCbc: async (raw) => {
+    const key = node.createSecretKey(raw)
+    const long = async () => web.aesCbc(raw)
     const run = (cipher: NodeCipher, data: Uint8Array) =>
       joined(cipher.update(data), cipher.final())
     return {
@@ -152,7 +159,14 @@ interface Runtime {
   process?: { getBuiltinModule?: (name: 'node:crypto') => Partial<NodeCrypto> | undefined }
 }
 const node = (globalThis as Runtime).process?.getBuiltinModule?.('node:crypto')
-const NEEDED = ['hash', 'createHmac', 'hkdfSync', 'createCipheriv', 'createDecipheriv'] as const
+const NEEDED = [
+  'hash',
+  'createSecretKey',
+  'createHmac',
+  'hkdfSync',
+  'createCipheriv',
+  'createDecipheriv',
+] as const
 
 /** The faster ones of those that the runtime has. */
 export const { sha256, hmacSha256, hkdfSha256, aesGcm, aesCbc }: Primitives =

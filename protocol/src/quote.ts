@@ -2,6 +2,7 @@
 // SPEC.md, "Quote". The PCR selection is read, never assumed.
 import { type Bytes, concat, equal, sha256, toBase64url } from './bytes.ts'
 import { SealedError } from './errors.ts'
+import { verify } from './public-keys.ts'
 import { TpmReader } from './tpm-reader.ts'
 
 const MAGIC = 0xff544347
@@ -139,12 +140,12 @@ export async function verifyAttestSignature(
     if (scheme !== ALG.rsassa) throw bad('quote signature: scheme does not fit the key')
     const value = r.sized(256)
     r.end()
-    return crypto.subtle.verify('RSASSA-PKCS1-v1_5', ak.key, value, attest as Bytes)
+    return verify(ak.key, value, attest)
   }
   if (scheme !== ALG.ecdsa) throw bad('quote signature: scheme does not fit the key')
   const value = concat(leftPad(r.sized(32)), leftPad(r.sized(32)))
   r.end()
-  return crypto.subtle.verify({ name: 'ECDSA', hash: 'SHA-256' }, ak.key, value, attest as Bytes)
+  return verify(ak.key, value, attest)
 }
 
 /** Integers in TPM signatures and points may come short of leading zeros. */

@@ -1,0 +1,58 @@
+// What a public key is used for here. As with the primitives, Web Crypto hands it to another thread, which costs half as
+// much as the work again; Node does it at once. Only Node does: what other runtimes offer under the same names takes
+// other keys, and one encrypts with another digest than it was asked for.
+import type { Bytes } from './bytes.ts'
+import { AT_ONCE_BYTES } from './primitives.ts'
+
+export interface PublicKeys {
+  /** Ed25519; ECDSA over P-256 (r ‖ s) or RSASSA-PKCS1-v1_5, both with SHA-256: as the key says, which is extractable. */
+  verify(key: CryptoKey, signature: Uint8Array, data: Uint8Array): Promise<boolean>
+  /** RSAES-OAEP with SHA-256 and an empty label, to a key that is extractable. */
+  oaepEncrypt(key: CryptoKey, plaintext: Uint8Array): Promise<Bytes>
+}
+
+export const web: PublicKeys = {
+  verify: (key, signature, data) => {
+    const how = { name: key.algorithm.name, hash: 'SHA-256' }
+    return crypto.subtle.verify(how, key, signature as Bytes, data as Bytes)
+  },
+  oaepEncrypt: async (key, plaintext) =>
+    new Uint8Array(await crypto.subtle.encrypt({ name: 'RSA-OAEP' }, key, plaintext as Bytes)),
+}
+
+/** Of Node's crypto module, what is used here. */
+export interface NodePublicKeys {
+  KeyObject: { from(key: CryptoKey): object }
+  verify(
+    algorithm: 'sha256' | null,
+    data: Uint8Array,
+    key: { key: object; dsaEncoding: 'ieee-p1363' },
+    signature: Uint8Array,
+  ): boolean
+  publicEncrypt(key: { key: object; oaepHash: 'sha256' }, plaintext: Uint8Array): Uint8Array
+}
+
+export const atOnce = (node: NodePublicKeys): PublicKeys => ({
+  verify: async (key, signature, data) => {
+    if (data.length > AT_ONCE_BYTES) return web.verify(key, signature, data)
+    const hash = key.algorithm.name === 'Ed25519' ? null : 'sha256'
+    const how = { key: node.KeyObject.from(key), dsaEncoding: 'ieee-p1363' } as const
+    return node.verify(hash, data, how, signature)
+  },
+  oaepEncrypt: async (key, plaintext) =>
+    Uint8Array.from(
+      node.publicEncrypt({ key: node.KeyObject.from(key), oaepHash: 'sha256' }, plaintext),
+    ),
+})
+
+interface Runtime {
+  navigator?: { userAgent?: string }
+  process?: { getBuiltinModule?: (name: 'node:crypto') => NodePublicKeys | undefined }
+}
+const { navigator, process } = globalThis as Runtime
+/** Undefined in what is not Node, and in Node 20, which does not say so. */
+export const node = navigator?.userAgent?.startsWith('Node.js/')
+  ? process?.getBuiltinModule?.('node:crypto')
+  : undefined
+
+export const { verify, oaepEncrypt }: PublicKeys = node ? atOnce(node) : web
