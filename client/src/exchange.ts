@@ -10,6 +10,8 @@ import {
   type SealedRequest,
   sealRequest,
   sessionSalt,
+  type TransportKeyRecord,
+  type TransportPublicKey,
   utf8,
 } from '@sealed/protocol'
 import { readAnswer } from './answer.ts'
@@ -61,13 +63,22 @@ export function selectWorkload(attested: Pick<Attested, 'document'>, name?: stri
   )
 }
 
+const imported = new WeakMap<TransportKeyRecord, Promise<TransportPublicKey>>()
+
+/** Once for all envelopes to the machine. */
+function importOnce(record: TransportKeyRecord): Promise<TransportPublicKey> {
+  const key = imported.get(record) ?? importTransportKey(fromBase64url(record.spki))
+  imported.set(record, key)
+  return key
+}
+
 async function seal(options: AskOptions): Promise<SealedRequest> {
   const { attested } = options
   const now = attested.now()
   const workload = selectWorkload(attested, options.workload)
   const key = currentTransportKey(attested.document, now)
   return sealRequest(
-    await importTransportKey(fromBase64url(key.spki)),
+    await importOnce(key),
     {
       workload: workload.name,
       endpoint: options.endpoint,

@@ -4,6 +4,8 @@ import {
   type AttestationDocument,
   decodeReceipt,
   type FinalFrame,
+  fromBase64url,
+  fromUtf8,
   KnownDocument,
   keySetDigest,
   type Receipt,
@@ -26,9 +28,16 @@ export async function judge(
   opened: Opened,
   signal?: AbortSignal,
 ): Promise<Answer> {
-  const { head, output } = opened
+  const { output } = opened
   const { error, receipt } = opened.final
   if (receipt === undefined) throw error ? cutShort(error, started) : unreceipted(started, opened)
+  if (!error) {
+    // Nearly always nothing else is to be found out.
+    const evidence = { ...started, receipt, document: attested.document }
+    const verdict = await verdictOn(attested, attested.document, { ...evidence, output })
+    if (verdict.outcome === 'verified')
+      return answerOf(opened, evidence, verdict, rightForm(receipt))
+  }
   const decoded = tryDecode(receipt)
   const last = decoded?.leaf.statements.at(-1)
   const aborted = last?.type === 'session.aborted'
@@ -40,7 +49,16 @@ export async function judge(
   })
   if (error) throw cutShort(error, evidence, verdict)
   if (aborted) throw failed(last.reason, evidence, opened, verdict)
-  const committed = decoded?.leaf.statements.find(({ type }) => type === 'output.committed')
+  return answerOf(opened, evidence, verdict, decoded)
+}
+
+function answerOf(
+  { head, output }: Opened,
+  evidence: Evidence & { receipt: string },
+  verdict: Verdict,
+  receipt: Receipt | undefined,
+): Answer {
+  const committed = receipt?.leaf.statements.find(({ type }) => type === 'output.committed')
   if (committed?.type === 'output.committed' && committed.status !== head.status)
     throw new GatewayFailure(
       'response.invalid',
@@ -64,6 +82,10 @@ function verdictOn(
   known.set(attested, its)
   return its.verify(session, attested.now())
 }
+
+/** Of a receipt that was verified, so that its form is known to be right. */
+const rightForm = (receipt: string): Receipt =>
+  JSON.parse(fromUtf8(fromBase64url(receipt))) as Receipt
 
 const tryDecode = (receipt: string): Receipt | undefined => {
   try {

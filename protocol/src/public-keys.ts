@@ -23,21 +23,17 @@ export const web: PublicKeys = {
 /** Of Node's crypto module, what is used here. */
 export interface NodePublicKeys {
   KeyObject: { from(key: CryptoKey): object }
-  verify(
-    algorithm: 'sha256' | null,
-    data: Uint8Array,
-    key: { key: object; dsaEncoding: 'ieee-p1363' },
-    signature: Uint8Array,
-  ): boolean
+  verify(algorithm: 'sha256' | null, data: Uint8Array, key: object, signature: Uint8Array): boolean
   publicEncrypt(key: { key: object; oaepHash: 'sha256' }, plaintext: Uint8Array): Uint8Array
 }
 
 export const atOnce = (node: NodePublicKeys): PublicKeys => ({
   verify: async (key, signature, data) => {
     if (data.length > AT_ONCE_BYTES) return web.verify(key, signature, data)
-    const hash = key.algorithm.name === 'Ed25519' ? null : 'sha256'
-    const how = { key: node.KeyObject.from(key), dsaEncoding: 'ieee-p1363' } as const
-    return node.verify(hash, data, how, signature)
+    const { name } = key.algorithm
+    const subject = node.KeyObject.from(key)
+    const how = name === 'ECDSA' ? { key: subject, dsaEncoding: 'ieee-p1363' } : subject
+    return node.verify(name === 'Ed25519' ? null : 'sha256', data, how, signature)
   },
   oaepEncrypt: async (key, plaintext) =>
     Uint8Array.from(
