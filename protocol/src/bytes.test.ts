@@ -4,15 +4,11 @@ import { describe, expect, it } from 'vitest'
 import {
   concat,
   equal,
-  fromBase64,
-  fromBase64url,
   fromHex,
   fromUtf8,
   randomBytes,
   sha256,
   sha256Hex,
-  toBase64,
-  toBase64url,
   toHex,
   u32be,
   utf8,
@@ -20,97 +16,6 @@ import {
 
 const invalid = expect.objectContaining({ code: 'encoding.invalid' })
 const bytes = fc.uint8Array({ maxLength: 100 })
-/** RFC 4648 section 10. */
-const RFC4648 = [
-  ['', ''],
-  ['f', 'Zg=='],
-  ['fo', 'Zm8='],
-  ['foo', 'Zm9v'],
-  ['foob', 'Zm9vYg=='],
-  ['fooba', 'Zm9vYmE='],
-  ['foobar', 'Zm9vYmFy'],
-] as const
-
-describe('base64', () => {
-  it.each(RFC4648)('of "%s" is "%s"', (plain, encoded) => {
-    expect(toBase64(utf8(plain))).toBe(encoded)
-    expect(fromBase64(encoded)).toEqual(utf8(plain))
-    const url = encoded.replace(/=+$/, '')
-    expect(toBase64url(utf8(plain))).toBe(url)
-    expect(fromBase64url(url)).toEqual(utf8(plain))
-  })
-
-  it('comes back, as the platform’s own says', () => {
-    fc.assert(
-      fc.property(bytes, (value) => {
-        expect(toBase64(value)).toBe(btoa(String.fromCharCode(...value)))
-        expect(toBase64url(value)).toMatch(/^[A-Za-z0-9_-]*$/)
-        expect(toHex(fromBase64(toBase64(value)))).toBe(toHex(value))
-        expect(toHex(fromBase64url(toBase64url(value)))).toBe(toHex(value))
-      }),
-    )
-  })
-
-  it('has one spelling: whatever decodes is what encoding gives', () => {
-    const near = fc.stringMatching(/^[A-Ca89+/=_ \n-]{0,8}$/)
-    let decoded = 0
-    fc.assert(
-      fc.property(near, (text) => {
-        for (const [decode, encode] of [
-          [fromBase64, toBase64],
-          [fromBase64url, toBase64url],
-        ] as const) {
-          let value: Uint8Array
-          try {
-            value = decode(text)
-          } catch (error) {
-            expect(error).toEqual(invalid)
-            continue
-          }
-          decoded++
-          expect(encode(value)).toBe(text)
-        }
-      }),
-      { numRuns: 2000 },
-    )
-    expect(decoded).toBeGreaterThan(20)
-  })
-
-  it.each([
-    'Zg=',
-    'Zg',
-    'Zg===',
-    'Zh==',
-    'Zm9=',
-    'Zm9v=',
-    '=',
-    '====',
-    'Z===',
-    'Zm 9v',
-    'Zm9v\n',
-    'Zm-v',
-    'Zm9\u0176',
-    'Zm=v',
-    'Zg==Zg==',
-  ])('padded refuses %j', (text) => {
-    expect(() => fromBase64(text)).toThrow(invalid)
-  })
-
-  it.each(['Zg==', 'Z', 'Zh', 'Zm9', 'Zm+v', 'Zm/v', 'Zm9v ', '\u00e9AAA', 'Zm9vZ'])(
-    'unpadded refuses %j',
-    (text) => {
-      expect(() => fromBase64url(text)).toThrow(invalid)
-    },
-  )
-
-  it('tells all bytes apart', () => {
-    const all = Uint8Array.from({ length: 256 }, (_, i) => i)
-    expect(fromBase64(toBase64(all))).toEqual(all)
-    expect(toBase64url(Uint8Array.of(0xfb, 0xff, 0xbf))).toBe('-_-_')
-    expect(toBase64(Uint8Array.of(0xfb, 0xff, 0xbf))).toBe('+/+/')
-  })
-})
-
 describe('hex', () => {
   it('is lower-case, two digits a byte', () => {
     expect(toHex(Uint8Array.of(0, 1, 0xab, 0xff))).toBe('0001abff')

@@ -1,8 +1,8 @@
 // What a public key is used for here. As with the primitives, Web Crypto hands it to another thread, which costs half as
-// much as the work again; Node does it at once. Only Node does: what other runtimes offer under the same names takes
-// other keys, and one encrypts with another digest than it was asked for.
+// much as the work again; Node does it at once.
 import type { Bytes } from './bytes.ts'
 import { AT_ONCE_BYTES } from './primitives.ts'
+import { nodeModule } from './runtime.ts'
 
 export interface PublicKeys {
   /** Ed25519; ECDSA over P-256 (r ‖ s) or RSASSA-PKCS1-v1_5, both with SHA-256: as the key says, which is extractable. */
@@ -41,14 +41,6 @@ export const atOnce = (node: NodePublicKeys): PublicKeys => ({
     ),
 })
 
-interface Runtime {
-  navigator?: { userAgent?: string }
-  process?: { getBuiltinModule?: (name: 'node:crypto') => NodePublicKeys | undefined }
-}
-const { navigator, process } = globalThis as Runtime
-/** Undefined in what is not Node, and in Node 20, which does not say so. */
-export const node = navigator?.userAgent?.startsWith('Node.js/')
-  ? process?.getBuiltinModule?.('node:crypto')
-  : undefined
+export const node = nodeModule<NodePublicKeys>('node:crypto')
 
 export const { verify, oaepEncrypt }: PublicKeys = node ? atOnce(node) : web
