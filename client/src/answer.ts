@@ -40,7 +40,8 @@ export async function readAnswer(
   let head: HeadFrame | undefined
   const parts: Bytes[] = []
   let length = 0
-  for await (const { type, plaintext } of readResponse(context, unbroken(body, options.signal))) {
+  const source = chunks(body, options.signal, brokeOff)
+  for await (const { type, plaintext } of readResponse(context, source)) {
     if (type === 'head') {
       head = parseFrame(headFrameSchema, plaintext, 'head')
       options.onHead(head)
@@ -80,19 +81,9 @@ function parseFrame<S extends Parameters<typeof check>[0]>(
   }
 }
 
-/** A connection that breaks is a cut answer; one that the caller gave up stays the caller's abort. */
-async function* unbroken(
-  body: ReadableStream<Uint8Array> | null,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array, void, void> {
-  try {
-    yield* chunks(body, signal)
-  } catch (cause) {
-    signal?.throwIfAborted()
-    throw new SealedError(
-      'response.truncated',
-      'the connection broke before the answer’s final frame; ask again with a new envelope',
-      { cause },
-    )
-  }
-}
+const brokeOff = (cause: unknown) =>
+  new SealedError(
+    'response.truncated',
+    'the connection broke before the answer’s final frame; ask again with a new envelope',
+    { cause },
+  )

@@ -146,10 +146,14 @@ function reason(error: unknown): string {
 const retryAfter = (header: string | null): number | undefined =>
   header && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
 
-/** The parts of a body; gives the connection up when the reader stops early or the signal says so. */
+/**
+ * The parts of a body; gives the connection up when the reader stops early or the signal says so. Throws what `broken`
+ * makes of a connection that broke.
+ */
 export async function* chunks(
   body: ReadableStream<Uint8Array> | null,
   signal?: AbortSignal,
+  broken: (cause: unknown) => unknown = (cause) => cause,
 ): AsyncGenerator<Uint8Array, void, void> {
   if (!body) return
   const reader = body.getReader()
@@ -158,10 +162,16 @@ export async function* chunks(
   try {
     for (;;) {
       signal?.throwIfAborted()
-      const { done, value } = await reader.read()
+      let part: ReadableStreamReadResult<Uint8Array>
+      try {
+        part = await reader.read()
+      } catch (cause) {
+        signal?.throwIfAborted()
+        throw broken(cause)
+      }
       signal?.throwIfAborted()
-      if (done) return
-      yield value
+      if (part.done) return
+      yield part.value
     }
   } finally {
     signal?.removeEventListener('abort', stop)

@@ -81,39 +81,28 @@ export async function* readResponse(
 ): AsyncGenerator<Frame, void, void> {
   const source = new ByteReader(body)
   try {
-    yield* readFrames(context, source)
+    const cipher = await frameCipher(context, await source.take(SERVER_RANDOM_BYTES))
+    for (let number = 0, started = false; ; number++) {
+      const head = source.ready(5) ?? (await source.take(5))
+      const length = new DataView(head.buffer).getUint32(0)
+      const type = FRAME_TYPES[head[4]!]
+      if (length < TAG || length > MAX_FRAME_BYTES || !type) throw broken('malformed frame')
+      const ciphertext = source.ready(length) ?? (await source.take(length))
+      let plaintext: Bytes
+      try {
+        plaintext = await cipher.decrypt(...boundTo(context, number, head[4]!), ciphertext)
+      } catch {
+        throw broken('a frame does not authenticate')
+      }
+      if (type === 'beat') continue
+      if (type === 'head' ? started : !started) throw broken(`frame ${type} out of order`)
+      started = true
+      if (type === 'final' && !(await source.ended())) throw broken('bytes after the final frame')
+      yield { type, plaintext }
+      if (type === 'final') return
+    }
   } finally {
     await source.release()
-  }
-}
-
-async function* readFrames(
-  context: ResponseContext,
-  source: ByteReader,
-): AsyncGenerator<Frame, void, void> {
-  const serverRandom = await source.take(SERVER_RANDOM_BYTES)
-  if (!serverRandom) throw truncated()
-  const cipher = await frameCipher(context, serverRandom)
-  for (let number = 0, started = false; ; number++) {
-    const head = await source.take(5)
-    if (!head) throw truncated()
-    const length = new DataView(head.buffer).getUint32(0)
-    const type = FRAME_TYPES[head[4]!]
-    if (length < TAG || length > MAX_FRAME_BYTES || !type) throw broken('malformed frame')
-    const ciphertext = await source.take(length)
-    if (!ciphertext) throw truncated()
-    let plaintext: Bytes
-    try {
-      plaintext = await cipher.decrypt(...boundTo(context, number, head[4]!), ciphertext)
-    } catch {
-      throw broken('a frame does not authenticate')
-    }
-    if (type === 'beat') continue
-    if (type === 'head' ? started : !started) throw broken(`frame ${type} out of order`)
-    started = true
-    if (type === 'final' && !(await source.ended())) throw broken('bytes after the final frame')
-    yield { type, plaintext }
-    if (type === 'final') return
   }
 }
 
@@ -132,11 +121,19 @@ class ByteReader {
     this.#source = source[Symbol.asyncIterator]()
   }
 
-  /** Exactly `size` bytes, or undefined at the end of the stream. */
-  async take(size: number): Promise<Bytes | undefined> {
+  /** Exactly `size` bytes, if they lie ready: most frames come whole. */
+  ready(size: number): Bytes | undefined {
+    if (this.#buffer.length < size) return undefined
+    const part = this.#buffer.subarray(0, size)
+    this.#buffer = this.#buffer.subarray(size)
+    return concat(part)
+  }
+
+  /** Exactly `size` bytes; throws `response.truncated` at the end of the stream. */
+  async take(size: number): Promise<Bytes> {
     const parts: Uint8Array[] = []
     for (let missing = size; missing > 0; ) {
-      if (this.#buffer.length === 0 && !(await this.#fill())) return undefined
+      if (this.#buffer.length === 0 && !(await this.#fill())) throw truncated()
       const part = this.#buffer.subarray(0, missing)
       this.#buffer = this.#buffer.subarray(part.length)
       parts.push(part)

@@ -58,8 +58,9 @@ export class LiveBody {
     this.response = new Response(BODILESS.includes(status) ? null : body, { status, headers })
   }
 
+  /** Shows a copy: a reader may give away the memory of what it reads, and the answer is judged by these bytes. */
   push(bytes: Bytes): void {
-    this.#show(this.#marker ? this.#marker.push(bytes) : bytes)
+    this.#show(this.#marker ? this.#marker.push(bytes) : bytes.slice())
   }
 
   /** The answer is verified: shows what was held back, and ends. */

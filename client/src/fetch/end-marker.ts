@@ -10,7 +10,7 @@ export class EndMarker {
   #ended = false
   #lineStart = true
 
-  /** What may be shown of the stream with these bytes added to it. */
+  /** What may be shown of the stream with these bytes added to it, in memory of its own. */
   push(bytes: Uint8Array): Bytes {
     if (this.#ended) {
       this.#held.push(bytes)

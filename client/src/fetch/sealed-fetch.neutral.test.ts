@@ -66,6 +66,22 @@ describe('a sealed fetch', () => {
     expect((await verdict).outcome).toBe('verified')
   })
 
+  it.each(['text/event-stream', 'text/plain'])(
+    'judges what came, whatever a reader of %s does with the pieces',
+    async (content_type) => {
+      const { send } = connect({
+        reply: (_, reply) => ({ ...reply, head: { ...reply.head, content_type } }),
+      })
+      const response = await send({ stream: true })
+      const sink = new WritableStream<Uint8Array>({
+        // As a byte stream does, and who posts them to another thread.
+        write: (piece) => void structuredClone(piece, { transfer: [piece.buffer] }),
+      })
+      await response.body!.pipeTo(sink)
+      expect((await verdictOf(response))?.outcome).toBe('verified')
+    },
+  )
+
   it('attests again when the machine has other keys, and asks once more', async () => {
     let refusals = 1
     const before: Bends['before'] = (url) =>
