@@ -46,14 +46,17 @@ export function keepCheckpoint(sql: Statements, log: number, { note, quote, size
   sql.run(newest, note, size, log, size)
 }
 
-/** Leaves of sessions that no kept checkpoint covers: they wait for their receipts. */
+/**
+ * Leaves of sessions that no kept checkpoint covers: they wait for their receipts. A bare parameter would be compared with
+ * the partial indexes of the table, and the statement prepared anew whenever one is bound.
+ */
 export const unproven = (
   sql: Statements,
   log: number,
 ): (Omit<SessionRow, 'log'> & { session: string })[] =>
   sql.all(
     `SELECT idx, leaf, session, document FROM leaves
-     WHERE log = ? AND idx >= (SELECT proven FROM logs WHERE id = ?) AND document IS NOT NULL ORDER BY idx`,
+     WHERE log = CAST(? AS INTEGER) AND idx >= (SELECT proven FROM logs WHERE id = ?) AND document IS NOT NULL ORDER BY idx`,
     log,
     log,
   )
