@@ -202,6 +202,14 @@ describe('ask, when the session failed after the reveal', () => {
     expect(await failure({ reply })).toMatchObject({ code: 'session.aborted' })
   })
 
+  it('does not take an answer whose last frame names an error, however good its receipt', async () => {
+    const error = { code: 'internal.error', message: 'something broke' }
+    const final: Bends['final'] = (honest) => ({ ...honest, error })
+    const failed = await failure({ final })
+    expect(failed).toMatchObject({ code: 'internal.error', message: 'something broke' })
+    expect((failed as GatewayFailure).verdict?.outcome).toBe('verified')
+  })
+
   it('reads an error of a session that never came to a receipt', async () => {
     const reply: Bends['reply'] = (session) => aborted(machine)(session)
     const error = await failure({ reply, receipt: () => undefined })
