@@ -1,10 +1,9 @@
 // Base64 (RFC 4648) with one spelling for each value: padded in the standard alphabet, as notes and PEM have it, and
 // unpadded in the other one, as every format of ours has it. Node does it in a tenth of the time; what it is more
 // lenient about, encoding again tells.
+import type { Bytes } from './bytes.ts'
 import { SealedError } from './errors.ts'
 import { nodeModule } from './runtime.ts'
-
-type Bytes = Uint8Array<ArrayBuffer>
 
 export interface Base64 {
   /** RFC 4648 section 4, padded. */

@@ -106,10 +106,9 @@ export async function decryptToken(
 
 /** Base64url, but padded. */
 function decode(token: string): Bytes {
-  const digits = token.replace(/={1,2}$/, '')
   if (token.length % 4 !== 0) throw invalid()
   try {
-    return fromBase64url(digits)
+    return fromBase64url(token.replace(/={1,2}$/, ''))
   } catch {
     throw invalid()
   }

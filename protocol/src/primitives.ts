@@ -2,6 +2,7 @@
 // thread and waits for it, which costs some twenty times as much as the work; where the runtime has Node's own functions
 // those do it at once. The bytes are the same either way, and a test holds one against the other.
 import type { Bytes } from './bytes.ts'
+import { nodeModule } from './runtime.ts'
 
 export interface Primitives {
   sha256(data: Uint8Array): Promise<Bytes>
@@ -155,21 +156,9 @@ function joined(body: Uint8Array, end: Uint8Array, tag?: () => Uint8Array): Byte
   return out
 }
 
-interface Runtime {
-  process?: { getBuiltinModule?: (name: 'node:crypto') => Partial<NodeCrypto> | undefined }
-}
-const node = (globalThis as Runtime).process?.getBuiltinModule?.('node:crypto')
-const NEEDED = [
-  'hash',
-  'createSecretKey',
-  'createHmac',
-  'hkdfSync',
-  'createCipheriv',
-  'createDecipheriv',
-] as const
+const node = nodeModule<NodeCrypto>('node:crypto')
 
 /** The faster ones of those that the runtime has. */
-export const { sha256, hmacSha256, hkdfSha256, aesGcm, aesCbc }: Primitives =
-  node && NEEDED.every((name) => typeof node[name] === 'function')
-    ? atOnce(node as NodeCrypto)
-    : web
+export const { sha256, hmacSha256, hkdfSha256, aesGcm, aesCbc }: Primitives = node
+  ? atOnce(node)
+  : web

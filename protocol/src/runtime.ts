@@ -14,6 +14,6 @@ const isNode = navigator
   ? navigator.userAgent?.startsWith('Node.js/') === true
   : process?.versions?.node !== undefined
 
-/** One of Node's own modules; undefined in what is not Node, and in releases that do not hand it out. */
+/** One of Node's own modules; undefined in what is not Node, and before Node 20.16, which does not hand them out. */
 export const nodeModule = <T>(name: `node:${string}`): T | undefined =>
   isNode ? (process?.getBuiltinModule?.(name) as T | undefined) : undefined
