@@ -33,7 +33,8 @@ const saved = join(state, 'saved')
 const undo: (() => Promise<unknown>)[] = []
 let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => {
+  process.on(signal, () => {
+    if (interrupted) return
     interrupted = true
     void down().then(() => {
       warn()

@@ -41,15 +41,17 @@ ready: ${instance.url}
 
 ${unsealed ? refused(instance) : sealed(instance)} Logs: ${instance.paths.logs}
 Port ${port}; another one with PORT=… npm start. Ctrl-C stops everything.`)
-const stop = () => {
-  say('stopping')
-  void instance.stop(true).then(() => {
-    warn()
-    process.exit(0)
+let stopping = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => {
+    if (stopping) return
+    stopping = true
+    say('stopping')
+    void instance.stop(true).then(() => {
+      warn()
+      process.exit(0)
+    })
   })
-}
-process.once('SIGINT', stop)
-process.once('SIGTERM', stop)
 
 function sealed({ paths, url }: Instance): string {
   return `  end to end, attested, sealed and verified:

@@ -18,12 +18,15 @@ try {
     }),
   )
   const embassy = await startEmbassy(deployment, log)
-  const stop = (signal: string) => {
-    log('stopping', { signal })
-    void embassy.stop().then(() => process.exit(0))
-  }
-  process.once('SIGTERM', stop)
-  process.once('SIGINT', stop)
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      // Ctrl-C reaches it twice: from the terminal, and from who started it.
+      if (stopping) return
+      stopping = true
+      log('stopping', { signal })
+      void embassy.stop().then(() => process.exit(0))
+    })
   log('embassy ready', { id: deployment.id })
 } catch (error) {
   const known = error instanceof SealedError
