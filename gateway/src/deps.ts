@@ -3,6 +3,7 @@
 import type { Code, EnvelopeHeader, Overview, Status } from '@sealed/protocol'
 import type { Context, Hono } from 'hono'
 import type { Slots } from './middleware/slots.ts'
+import type { Source } from './stream.ts'
 
 /** The embassy's public side. Every call throws a `SealedError`; `embassy.unavailable` when nothing answers. */
 export interface EmbassyClient {
@@ -77,7 +78,7 @@ export interface PassedOn {
 export interface SealedAnswer {
   receiptId: string
   /** Errors when it is cut. */
-  body: ReadableStream<Uint8Array>
+  body: Source
   /** Further headers for the client. */
   headers?: Record<string, string>
 }
@@ -144,6 +145,8 @@ export interface Deps {
   clock?: () => number
   /** The request's body, where a runtime has a better way to it than the Request. */
   bodyOf?: (c: Context) => AsyncIterable<Uint8Array> | null
+  /** An answer's body, where a runtime has a cheaper way than a web stream. */
+  streamOf?: (source: Source) => ReadableStream<Uint8Array>
   /** Ends the client's connection, where a runtime may otherwise end a broken stream as if it were whole. */
   cutOff?: (c: Context) => void
   /** Gates and routes of a door's own: after the middleware, before the app's routes. */

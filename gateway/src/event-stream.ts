@@ -11,27 +11,21 @@ import {
 } from '@sealed/protocol'
 import type { PlainStream } from './deps.ts'
 import { AFTER_REVEAL, errorBody } from './errors.ts'
+import type { Source } from './stream.ts'
 
 /** How long nothing comes before a heartbeat says that somebody is still there. */
 export const HEARTBEAT_MS = 10_000
 
-export interface EventStreamOptions {
-  /** Leaves the receipt out: its id is in the head. */
-  idOnly: boolean
-  heartbeatMs?: number
-  /** Called once, whichever way it ends. */
-  ended: () => void
-  /** Ends the client's connection; without it the stream errors. */
-  cut?: (() => void) | undefined
-}
-
 type Piece = Awaited<ReturnType<PlainStream['pieces']['next']>>
 
-/** `pieces` may be a promise still: until it is kept there are heartbeats alone. */
+/**
+ * `pieces` may be a promise still: until it is kept there are heartbeats alone. `idOnly` leaves the receipt out: its id is
+ * in the head.
+ */
 export function eventStream(
   pieces: Promise<PlainStream['pieces']>,
-  { idOnly, heartbeatMs = HEARTBEAT_MS, ended, cut }: EventStreamOptions,
-): ReadableStream<Uint8Array> {
+  { idOnly, heartbeatMs = HEARTBEAT_MS }: { idOnly: boolean; heartbeatMs?: number },
+): Source {
   const stapler = new EventStapler()
   let next: Promise<Piece> | undefined
   const step = async (): Promise<Bytes | undefined> => {
@@ -43,35 +37,28 @@ export function eventStream(
     if ('data' in piece.value) return stapler.push(piece.value.data)
     return stapler.end(idOnly ? undefined : piece.value.receipt)
   }
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          for (;;) {
-            const bytes = await step()
-            if (bytes === undefined) {
-              controller.close()
-              return ended()
-            }
-            if (bytes.length > 0) return controller.enqueue(bytes)
-          }
-        } catch (error) {
-          ended()
-          if (error instanceof SealedError) {
-            controller.enqueue(errorEvent(error, stapler.between))
-            return controller.close()
-          }
-          if (!cut) throw error
-          cut()
-        }
-      },
-      async cancel() {
-        ended()
-        await pieces.then((source) => source.return()).catch(() => {})
-      },
+  const pieceOf = async (): Promise<Bytes | undefined> => {
+    for (;;) {
+      const bytes = await step()
+      if (bytes?.length !== 0) return bytes
+    }
+  }
+  let failed = false
+  return {
+    async read() {
+      try {
+        const value = failed ? undefined : await pieceOf()
+        return value ? { done: false, value } : { done: true, value }
+      } catch (error) {
+        if (!(error instanceof SealedError)) throw error
+        failed = true
+        return { done: false, value: errorEvent(error, stapler.between) }
+      }
     },
-    { highWaterMark: 0 },
-  )
+    async cancel() {
+      await pieces.then((source) => source.return()).catch(() => {})
+    },
+  }
 }
 
 /** Undefined where nothing came within `ms`. */

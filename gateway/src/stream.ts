@@ -1,34 +1,60 @@
-// A streamed answer on its way to the client, with word of its end: finished, broken or given up.
+// An answer on its way to the client, piece by piece: read as the reader of a web stream is read, so that a runtime with a
+// cheaper way than a web stream needs to make none.
+import type { Context } from 'hono'
+import type { AppEnv, Deps } from './deps.ts'
+
+/** What reads pieces, or gives up those that have not come. */
+export type Source = Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'>
 
 /**
- * The same bytes as `source`, read only as fast as they are wanted. `ended` is called once, whichever way it ends.
- * When the source breaks off, `cut` is to end the client's connection; without it the stream errors.
+ * Answers with the pieces as they are wanted; `ended` is called whichever way they end. When the source breaks off, the
+ * client's connection ends too.
  */
-export function watched(
-  source: ReadableStream<Uint8Array>,
-  ended: () => void,
-  cut?: () => void,
-): ReadableStream<Uint8Array> {
-  const reader = source.getReader()
-  return new ReadableStream<Uint8Array>(
+export function streamed(
+  c: Context<AppEnv>,
+  { cutOff, streamOf = webStream }: Pick<Deps, 'cutOff' | 'streamOf'>,
+  {
+    source,
+    ended,
+    headers,
+  }: { source: Source; ended: () => void; headers: Record<string, string> },
+): Response {
+  const body = watched(source, ended, cutOff && (() => cutOff(c)))
+  return c.body(streamOf(body), 200, {
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+    ...headers,
+  })
+}
+
+const watched = (source: Source, ended: () => void, cut?: () => void): Source => ({
+  async read() {
+    try {
+      const piece = await source.read()
+      if (piece.done) ended()
+      return piece
+    } catch (error) {
+      ended()
+      cut?.()
+      throw error
+    }
+  },
+  cancel(reason) {
+    ended()
+    return source.cancel(reason)
+  },
+})
+
+/** Errors where the source does. */
+export const webStream = (source: Source): ReadableStream<Uint8Array> =>
+  new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        try {
-          const { done, value } = await reader.read()
-          if (!done) return controller.enqueue(value)
-          controller.close()
-        } catch (error) {
-          ended()
-          if (!cut) throw error
-          return cut()
-        }
-        ended()
+        const { done, value } = await source.read()
+        if (done) controller.close()
+        else controller.enqueue(value)
       },
-      async cancel(reason) {
-        ended()
-        await reader.cancel(reason)
-      },
+      cancel: (reason) => source.cancel(reason),
     },
     { highWaterMark: 0 },
   )
-}

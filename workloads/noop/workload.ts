@@ -36,8 +36,9 @@ export const noopWorkload: Workload = {
 
 async function pieces(answer: Answer, call: Call, chunks: number): Promise<void> {
   const everyMs = numberIn(call, 'every_ms', MAX_EVERY_MS)
+  const begun = performance.now()
   for (let i = 0; i < chunks && !call.signal.aborted; i++) {
-    if (i > 0) await delay(everyMs)
+    if (i > 0) await delay(begun + i * everyMs - performance.now())
     answer.text(`${process.hrtime.bigint() / 1000n} `)
   }
 }

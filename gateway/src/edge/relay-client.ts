@@ -26,7 +26,7 @@ export function relayClient(origin: Origin, machine: Machine): RelayClient {
         if (!sealed || !RECEIPT_ID.test(receiptId) || !body) throw await refusalOf(response, signal)
         return {
           receiptId,
-          body,
+          body: body.getReader(),
           headers: { ...taken(headers, RATE_HEADERS), ...edgeAttestation(checked) },
         }
       })

@@ -96,7 +96,9 @@ describe('slots', () => {
       relay: {
         sealed: async () => ({
           receiptId: ID,
-          body: new ReadableStream({ start: (controller) => void sources.push(controller) }),
+          body: new ReadableStream<Uint8Array>({
+            start: (controller) => void sources.push(controller),
+          }).getReader(),
         }),
       },
     })
@@ -137,7 +139,7 @@ describe('slots', () => {
   it('let nothing of a stream leave before it is wanted', async () => {
     const parts = [Uint8Array.of(1), Uint8Array.of(2)]
     const { app } = fakeApp({
-      relay: { sealed: async () => ({ receiptId: ID, body: streamOf(...parts) }) },
+      relay: { sealed: async () => ({ receiptId: ID, body: streamOf(...parts).getReader() }) },
     })
     const { body } = await envelope()
     const response = await app.request(

@@ -14,6 +14,7 @@ import {
   sealedHeadSchema,
 } from '@sealed/protocol'
 import type { PlainAnswer, PlainStream, RelayClient } from '../deps.ts'
+import type { Source } from '../stream.ts'
 import { type RelayAnswer, RelayFailure, type RelaySocket } from './relay-socket.ts'
 
 /** `outputBytes` bounds a workload's buffered answer. */
@@ -24,7 +25,7 @@ export function relayClient(relay: RelaySocket, outputBytes: number): RelayClien
         const answer = await relay.ask({ caller, door: 'envelope' }, envelope, signal)
         return leaving(answer, async () => {
           const { session } = headOf(sealedHeadSchema, await answer.next())
-          return { receiptId: session, body: bytesOf(answer) }
+          return { receiptId: session, body: sourceOf(answer) }
         })
       }),
     plain: ({ caller, workload, endpoint, body, contentType, nonce, stream, signal }) =>
@@ -69,19 +70,15 @@ function headOf<S extends HeadSchema>(schema: S, { type, bytes }: RelayFrame) {
 }
 
 /** Errors when the answer breaks off, never ends early as if it were complete. */
-const bytesOf = (answer: RelayAnswer): ReadableStream<Uint8Array> =>
-  new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { type, bytes } = await answer.next()
-        if (type === 'data') return controller.enqueue(bytes)
-        if (type !== 'final') throw withheld()
-        controller.close()
-      },
-      cancel: () => answer.leave(),
-    },
-    { highWaterMark: 0 },
-  )
+const sourceOf = (answer: RelayAnswer): Source => ({
+  async read() {
+    const { type, bytes } = await answer.next()
+    if (type === 'data') return { done: false, value: bytes }
+    if (type !== 'final') throw withheld()
+    return { done: true, value: undefined }
+  },
+  cancel: async () => answer.leave(),
+})
 
 function piecesOf(answer: RelayAnswer): PlainStream['pieces'] {
   let over = false

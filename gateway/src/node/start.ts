@@ -7,6 +7,7 @@ import { type Deployment, fromUtf8, SealedError } from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import { Slots } from '../middleware/slots.ts'
 import { startAdmin } from './admin.ts'
+import { directStream } from './direct-stream.ts'
 import { embassyClient } from './embassy-client.ts'
 import { KeyFile } from './key-file.ts'
 import { loadHttpClient } from './load-http-client.ts'
@@ -70,6 +71,7 @@ export async function startGateway(
     corsOrigins: deployment.gateway.cors_origins ?? [],
     bodyOf: incomingBody,
     cutOff,
+    streamOf: directStream,
     record: seen.record,
     report: seen.report,
     whenSent,

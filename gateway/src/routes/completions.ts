@@ -14,6 +14,7 @@ import { readBody, requireType } from '../body.ts'
 import type { AppEnv, Deps, PlainAnswer, PlainStream } from '../deps.ts'
 import { AFTER_REVEAL, invitesRetry } from '../errors.ts'
 import { eventStream, HEARTBEAT_MS, soon } from '../event-stream.ts'
+import { streamed } from '../stream.ts'
 import { findWorkload, type StatusCache } from '../workloads.ts'
 import { notAllowed } from './not-allowed.ts'
 
@@ -80,7 +81,7 @@ function readNonce(header: string | undefined): string | undefined {
 function pass(c: Context<AppEnv>, deps: Deps, answer: PlainStream): Response {
   c.header('sealed-receipt-id', answer.receiptId)
   c.header('sealed-salt', answer.salt)
-  return streamed(c, deps, Promise.resolve(answer.pieces))
+  return events(c, deps, Promise.resolve(answer.pieces))
 }
 
 /** Keeps a client that waits long for the head of its stream. */
@@ -97,26 +98,16 @@ function hold(
       { receipt: answer.receipt },
     )
   })
-  return streamed(c, deps, pieces)
+  return events(c, deps, pieces)
 }
 
-function streamed(
-  c: Context<AppEnv>,
-  deps: Deps,
-  pieces: Promise<PlainStream['pieces']>,
-): Response {
-  const { cutOff } = deps
+function events(c: Context<AppEnv>, deps: Deps, pieces: Promise<PlainStream['pieces']>): Response {
   const idOnly = prefersId(c.req.header('prefer'))
   if (idOnly) c.header('preference-applied', 'receipt=id')
-  const body = eventStream(pieces, {
-    idOnly,
+  return streamed(c, deps, {
+    source: eventStream(pieces, { idOnly }),
     ended: c.get('holdSlot')(),
-    cut: cutOff && (() => cutOff(c)),
-  })
-  return c.body(body, 200, {
-    'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
+    headers: { 'content-type': 'text/event-stream; charset=utf-8' },
   })
 }
 

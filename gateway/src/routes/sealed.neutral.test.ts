@@ -25,11 +25,11 @@ describe('POST /v1/sealed', () => {
           seen = call
           return {
             receiptId: ID,
-            body: new ReadableStream({
+            body: new ReadableStream<Uint8Array>({
               start: (controller) => {
                 source = controller
               },
-            }),
+            }).getReader(),
           }
         },
       },
@@ -57,13 +57,13 @@ describe('POST /v1/sealed', () => {
           let sent = false
           return {
             receiptId: ID,
-            body: new ReadableStream({
+            body: new ReadableStream<Uint8Array>({
               pull(controller) {
                 if (sent) controller.error(new Error('cut'))
                 else controller.enqueue(Uint8Array.of(1))
                 sent = true
               },
-            }),
+            }).getReader(),
           }
         },
       },
@@ -197,11 +197,11 @@ describe('POST /v1/sealed', () => {
       relay: {
         sealed: async () => ({
           receiptId: ID,
-          body: new ReadableStream({
+          body: new ReadableStream<Uint8Array>({
             cancel() {
               cancelled = true
             },
-          }),
+          }).getReader(),
         }),
       },
     })

@@ -11,7 +11,7 @@ import {
 import { Hono } from 'hono'
 import { readBody, requireType } from '../body.ts'
 import type { AppEnv, Deps } from '../deps.ts'
-import { watched } from '../stream.ts'
+import { streamed } from '../stream.ts'
 import { notAllowed } from './not-allowed.ts'
 
 export const sealed = (deps: Deps, clock: () => number) =>
@@ -37,13 +37,10 @@ export const sealed = (deps: Deps, clock: () => number) =>
       })
       const release = c.get('holdSlot')()
       signal.addEventListener('abort', release, { once: true })
-      const { cutOff } = deps
-      return c.body(watched(body, release, cutOff && (() => cutOff(c))), 200, {
-        ...headers,
-        'content-type': RESPONSE_TYPE,
-        'cache-control': 'no-store',
-        'x-accel-buffering': 'no',
-        'sealed-receipt-id': receiptId,
+      return streamed(c, deps, {
+        source: body,
+        ended: release,
+        headers: { ...headers, 'content-type': RESPONSE_TYPE, 'sealed-receipt-id': receiptId },
       })
     })
     .all('/', notAllowed('POST'))

@@ -96,7 +96,10 @@ export function fakeApp(parts: Parts = {}) {
       ...parts.embassy,
     },
     relay: {
-      sealed: async () => ({ receiptId: ID, body: streamOf(utf8('sealed'), utf8(' answer')) }),
+      sealed: async () => ({
+        receiptId: ID,
+        body: streamOf(utf8('sealed'), utf8(' answer')).getReader(),
+      }),
       plain: async (call) => {
         calls.push(call)
         return ANSWER

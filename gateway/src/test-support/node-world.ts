@@ -23,6 +23,7 @@ import {
 } from '@sealed/protocol'
 import { createApp } from '../app.ts'
 import type { GatewayLimits, RequestRecord } from '../deps.ts'
+import { directStream } from '../node/direct-stream.ts'
 import { embassyClient } from '../node/embassy-client.ts'
 import { relayClient } from '../node/relay-client.ts'
 import { RelaySocket } from '../node/relay-socket.ts'
@@ -86,6 +87,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     bodyOf: incomingBody,
     cutOff,
+    streamOf: directStream,
     report: (error) => reported.push(error),
     record: (one) => records.push(one),
     whenSent,
