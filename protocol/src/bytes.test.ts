@@ -6,9 +6,11 @@ import {
   equal,
   fromHex,
   fromUtf8,
+  putU32be,
   randomBytes,
   sha256,
   sha256Hex,
+  takeU32be,
   toHex,
   u32be,
   utf8,
@@ -85,6 +87,16 @@ describe('bytes', () => {
   it('of a number are big-endian', () => {
     expect(u32be(0x01020304)).toEqual(Uint8Array.of(1, 2, 3, 4))
     expect(u32be(0xfffffffe)).toEqual(Uint8Array.of(255, 255, 255, 254))
+  })
+
+  it('of a number are read as they were written, and nothing beside them is touched', () => {
+    const bytes = new Uint8Array(6).fill(9)
+    for (const value of [0, 1, 0x01020304, 0x7fffffff, 0x80000000, 0xfffffffe]) {
+      putU32be(bytes, 1, value)
+      expect(takeU32be(bytes, 1)).toBe(value)
+      expect(bytes.subarray(1, 5)).toEqual(u32be(value))
+      expect([bytes[0], bytes[5]]).toEqual([9, 9])
+    }
   })
 
   it('at random are as many as asked for, and others each time', () => {

@@ -1,8 +1,11 @@
 // Byte helpers shared by every format: encodings are strict, so that one value has one spelling.
+import { concat } from './concat.ts'
 import { SealedError } from './errors.ts'
 import * as primitives from './primitives.ts'
 
 export { fromBase64, fromBase64url, toBase64, toBase64url } from './base64.ts'
+
+export { concat }
 
 /** Bytes backed by an ordinary ArrayBuffer, as Web Crypto wants them. */
 export type Bytes = Uint8Array<ArrayBuffer>
@@ -19,18 +22,6 @@ export function fromUtf8(bytes: Uint8Array): string {
   } catch {
     throw new SealedError('encoding.invalid', 'bytes are not valid UTF-8')
   }
-}
-
-export function concat(...parts: Uint8Array[]): Bytes {
-  let length = 0
-  for (const part of parts) length += part.length
-  const out = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
 }
 
 /** Compares in time that depends on the lengths only. */
@@ -72,6 +63,19 @@ export const randomBytes = (length: number): Bytes => crypto.getRandomValues(new
 
 export function u32be(value: number): Bytes {
   const out = new Uint8Array(4)
-  new DataView(out.buffer).setUint32(0, value)
+  putU32be(out, 0, value)
   return out
 }
+
+/**
+ * Writes a u32, big-endian, and reads one; `at` must leave room. By single bytes: a DataView takes a small array out of
+ * the heap first, which costs more than all else that is done with it.
+ */
+export function putU32be(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24
+  bytes[at + 1] = value >>> 16
+  bytes[at + 2] = value >>> 8
+  bytes[at + 3] = value
+}
+export const takeU32be = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0

@@ -8,9 +8,11 @@ import {
   equal,
   fromBase64url,
   fromUtf8,
+  putU32be,
   randomBytes,
   sha256,
   sha256Hex,
+  takeU32be,
   toBase64url,
   utf8,
 } from './bytes.ts'
@@ -254,7 +256,7 @@ export function padInstructions(instructions: string): Bytes {
       `instructions have ${content.length} bytes; at most ${INSTRUCTIONS_BYTES - 4} fit`,
     )
   const out = new Uint8Array(INSTRUCTIONS_BYTES)
-  new DataView(out.buffer).setUint32(0, content.length)
+  putU32be(out, 0, content.length)
   out.set(content, 4)
   return out
 }
@@ -263,7 +265,7 @@ export function unpadInstructions(padded: Bytes): string {
   const invalid = () =>
     new SealedError('instructions.invalid', 'instructions are not padded as the specification says')
   if (padded.length !== INSTRUCTIONS_BYTES) throw invalid()
-  const length = new DataView(padded.buffer, padded.byteOffset).getUint32(0)
+  const length = takeU32be(padded, 0)
   if (length > INSTRUCTIONS_BYTES - 4) throw invalid()
   for (let at = 4 + length; at < padded.length; at++) if (padded[at] !== 0) throw invalid()
   try {

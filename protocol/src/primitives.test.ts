@@ -67,8 +67,11 @@ describeBoth('at once as by Web Crypto:', (node) => {
     const [one, two] = [await fast.aesGcm(key), await web.aesGcm(key)]
     const sealed = await one.encrypt(iv, associated, data)
     expect(sealed).toEqual(await two.encrypt(iv, associated, data))
-    for (const cipher of [one, two])
+    for (const cipher of [one, two]) {
       expect(await cipher.decrypt(iv, associated, sealed)).toEqual(data)
+      const behind = await cipher.encrypt(iv, associated, data, Uint8Array.of(1, 2))
+      expect(behind).toEqual(concat(Uint8Array.of(1, 2), sealed))
+    }
   })
 
   test.each(LENGTHS)('AES-CBC of %i bytes, each opening what the other sealed', async (length) => {

@@ -2,6 +2,7 @@
 // thread and waits for it, which costs some twenty times as much as the work; where the runtime has Node's own functions
 // those do it at once. The bytes are the same either way, and a test holds one against the other.
 import type { Bytes } from './bytes.ts'
+import { concat } from './concat.ts'
 import { nodeModule } from './runtime.ts'
 
 export interface Primitives {
@@ -15,7 +16,13 @@ export interface Primitives {
   aesCbc(key: Uint8Array): Promise<Cipher>
 }
 export interface Aead {
-  encrypt(iv: Uint8Array, associated: Uint8Array, plaintext: Uint8Array): Promise<Bytes>
+  /** Ciphertext and tag, behind `prefix` as it is. */
+  encrypt(
+    iv: Uint8Array,
+    associated: Uint8Array,
+    plaintext: Uint8Array,
+    prefix?: Uint8Array,
+  ): Promise<Bytes>
   /** Rejects what does not authenticate. */
   decrypt(iv: Uint8Array, associated: Uint8Array, ciphertext: Uint8Array): Promise<Bytes>
 }
@@ -30,6 +37,7 @@ export const AT_ONCE_BYTES = 262_144
 
 const HMAC = { name: 'HMAC', hash: 'SHA-256' }
 const TAG = 16
+const NONE = new Uint8Array(0)
 type Usage = 'encrypt' | 'decrypt'
 
 export const web: Primitives = {
@@ -50,7 +58,10 @@ export const web: Primitives = {
     const run = async (usage: Usage, iv: Uint8Array, associated: Uint8Array, data: Uint8Array) =>
       new Uint8Array(await crypto.subtle[usage](how(iv, associated), key, data as Bytes))
     return {
-      encrypt: (iv, associated, plaintext) => run('encrypt', iv, associated, plaintext),
+      encrypt: async (iv, associated, plaintext, prefix) => {
+        const sealed = await run('encrypt', iv, associated, plaintext)
+        return prefix ? concat(prefix, sealed) : sealed
+      },
       decrypt: (iv, associated, ciphertext) => run('decrypt', iv, associated, ciphertext),
     }
   },
@@ -111,10 +122,10 @@ export const atOnce = (node: NodeCrypto): Primitives => ({
   aesGcm: async (raw) => {
     const key = node.createSecretKey(raw)
     return {
-      encrypt: async (iv, associated, plaintext) => {
+      encrypt: async (iv, associated, plaintext, prefix = NONE) => {
         const cipher = node.createCipheriv('aes-256-gcm', key, iv)
         cipher.setAAD(associated)
-        return joined(cipher.update(plaintext), cipher.final(), () => cipher.getAuthTag())
+        return concat(prefix, cipher.update(plaintext), cipher.final(), cipher.getAuthTag())
       },
       decrypt: async (iv, associated, ciphertext) => {
         // Runtimes differ in whether they take the beginning of a tag for one, whatever its length was said to be.
@@ -122,7 +133,7 @@ export const atOnce = (node: NodeCrypto): Primitives => ({
         const cipher = node.createDecipheriv('aes-256-gcm', key, iv)
         cipher.setAAD(associated)
         cipher.setAuthTag(ciphertext.subarray(-TAG))
-        return joined(cipher.update(ciphertext.subarray(0, -TAG)), cipher.final())
+        return concat(cipher.update(ciphertext.subarray(0, -TAG)), cipher.final())
       },
     }
   },
@@ -130,7 +141,7 @@ export const atOnce = (node: NodeCrypto): Primitives => ({
     const key = node.createSecretKey(raw)
     const long = async () => web.aesCbc(raw)
     const run = (cipher: NodeCipher, data: Uint8Array) =>
-      joined(cipher.update(data), cipher.final())
+      concat(cipher.update(data), cipher.final())
     return {
       encrypt: async (iv, plaintext) =>
         plaintext.length > AT_ONCE_BYTES
@@ -145,16 +156,7 @@ export const atOnce = (node: NodeCrypto): Primitives => ({
 })
 
 /** Out of Node's shared buffers, into an ArrayBuffer of its own. */
-const own = (bytes: Uint8Array): Bytes => Uint8Array.from(bytes)
-
-function joined(body: Uint8Array, end: Uint8Array, tag?: () => Uint8Array): Bytes {
-  const last = tag?.() ?? new Uint8Array(0)
-  const out = new Uint8Array(body.length + end.length + last.length)
-  out.set(body)
-  out.set(end, body.length)
-  out.set(last, body.length + end.length)
-  return out
-}
+const own = (bytes: Uint8Array): Bytes => new Uint8Array(bytes)
 
 const node = nodeModule<NodeCrypto>('node:crypto')
 

@@ -2,7 +2,7 @@
 // request at a time on a connection. The gateway sends `request` and `body`; the relay answers with one `head`, `data` as
 // it comes and one `final`, or with `failed` at any place. An end without either is an answer that was cut; a client that
 // leaves ends the connection.
-import { type Bytes, concat } from './bytes.ts'
+import { type Bytes, concat, putU32be, takeU32be } from './bytes.ts'
 import { SealedError } from './errors.ts'
 
 const TYPES = ['request', 'body', 'head', 'data', 'final', 'failed'] as const
@@ -25,11 +25,10 @@ export function encodeRelayFrames(...frames: readonly OutFrame[]): Bytes {
   const out = new Uint8Array(
     frames.reduce((sum, [, bytes]) => sum + HEADER_BYTES + bytes.length, 0),
   )
-  const view = new DataView(out.buffer)
   let at = 0
   for (const [type, bytes] of frames) {
-    view.setUint8(at, TYPES.indexOf(type))
-    view.setUint32(at + 1, bytes.length)
+    out[at] = TYPES.indexOf(type)
+    putU32be(out, at + 1, bytes.length)
     out.set(bytes, at + HEADER_BYTES)
     at += HEADER_BYTES + bytes.length
   }
@@ -80,7 +79,7 @@ export class RelayFrameReader {
 
   #header(bytes: Uint8Array, at: number): { type: RelayFrameType; length: number } {
     const type = TYPES[bytes[at]!]
-    const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(at + 1)
+    const length = takeU32be(bytes, at + 1)
     if (type !== undefined && length <= (type === 'body' ? this.#maxBody : MAX_FRAME_BYTES))
       return { type, length }
     throw new SealedError('session.aborted', 'what came on the relay’s socket is no frame')

@@ -1,6 +1,6 @@
 // The sealed answer (SPEC.md, "Sealed response"): AES-256-GCM frames under a key of this one session, so that a cut,
 // reordered, reflected or spliced stream is always an error and never a shorter answer.
-import { type Bytes, concat, u32be, utf8 } from './bytes.ts'
+import { type Bytes, concat, putU32be, takeU32be, utf8 } from './bytes.ts'
 import { SealedError } from './errors.ts'
 import { type Aead, aesGcm, hkdfSha256 } from './primitives.ts'
 
@@ -9,6 +9,8 @@ export const RESPONSE_TYPE = 'application/vnd.sealed-response'
 export const MAX_FRAME_BYTES = 1024 * 1024
 export const SERVER_RANDOM_BYTES = 32
 const TAG = 16
+/** u32 length of the ciphertext, u8 type. */
+const HEAD_BYTES = 5
 /** The most plaintext that one frame carries. */
 export const MAX_FRAME_PLAINTEXT = MAX_FRAME_BYTES - TAG
 
@@ -36,8 +38,11 @@ export interface ResponseContext {
 /** The nonce of a frame, its number; and what it is bound to. */
 const boundTo = (context: ResponseContext, number: number, type: number): [Bytes, Bytes] => {
   const iv = new Uint8Array(12)
-  new DataView(iv.buffer).setUint32(8, number)
-  return [iv, concat(context.headerDigest, Uint8Array.of(type))]
+  putU32be(iv, 8, number)
+  const associated = new Uint8Array(context.headerDigest.length + 1)
+  associated.set(context.headerDigest)
+  associated[context.headerDigest.length] = type
+  return [iv, associated]
 }
 
 /** Writes frames in order. The caller sends `serverRandom` first, then each returned frame. */
@@ -65,8 +70,10 @@ export class ResponseWriter {
       )
     const code = FRAME_TYPES.indexOf(type)
     const bound = boundTo(this.#context, this.#number++, code)
-    const sealed = await (await this.#cipher).encrypt(...bound, plaintext)
-    return concat(u32be(sealed.length), Uint8Array.of(code), sealed)
+    const head = new Uint8Array(HEAD_BYTES)
+    putU32be(head, 0, plaintext.length + TAG)
+    head[4] = code
+    return (await this.#cipher).encrypt(...bound, plaintext, head)
   }
 }
 
@@ -83,8 +90,8 @@ export async function* readResponse(
   try {
     const cipher = await frameCipher(context, await source.take(SERVER_RANDOM_BYTES))
     for (let number = 0, started = false; ; number++) {
-      const head = source.ready(5) ?? (await source.take(5))
-      const length = new DataView(head.buffer).getUint32(0)
+      const head = source.ready(HEAD_BYTES) ?? (await source.take(HEAD_BYTES))
+      const length = takeU32be(head, 0)
       const type = FRAME_TYPES[head[4]!]
       if (length < TAG || length > MAX_FRAME_BYTES || !type) throw broken('malformed frame')
       const ciphertext = source.ready(length) ?? (await source.take(length))

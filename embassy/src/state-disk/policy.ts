@@ -10,10 +10,10 @@
 //   secret     the parent's policy and PolicyNV(counter ≤ limit): raising the counter ends every earlier secret for
 //              good, since a counter never goes back, not even when it is removed and defined anew.
 
-import { SealedError, utf8 } from '@sealed/protocol'
+import { concat, SealedError, utf8 } from '@sealed/protocol'
 import { sha256 } from '../digests.ts'
 import { NULL, pcrSelection, SHA256 } from '../tpm/commands.ts'
-import { join, sized, u16, u32 } from '../tpm/marshal.ts'
+import { sized, u16, u32 } from '../tpm/marshal.ts'
 import { AT_MOST, COMMAND } from '../tpm/policy-commands.ts'
 
 /** 4 boot applications, 7 Secure Boot, 9 and 11 kernel, initrd and command line, 12 what overrides them. */
@@ -33,9 +33,9 @@ export const STATE_COUNTER = 0x0150001a
 export const MOST_SECURITY_VERSIONS = 64
 
 const START = new Uint8Array(32)
-const name = (area: Uint8Array) => join(u16(SHA256), sha256(area))
+const name = (area: Uint8Array) => concat(u16(SHA256), sha256(area))
 const extend = (policy: Uint8Array, ...parts: Uint8Array[]) => digest(policy, ...parts)
-const digest = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(sha256(join(...parts)))
+const digest = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(sha256(concat(...parts)))
 
 /** SHA-256 over the values of STATE_PCRS in ascending order. */
 export function pcrDigest(values: ReadonlyMap<number, Uint8Array>): Uint8Array {
@@ -55,11 +55,11 @@ export const approvedPolicy = (values: ReadonlyMap<number, Uint8Array>): Uint8Ar
 
 /** The policyRef that an approval is signed with. */
 export const policyRef = (securityVersion: number): Uint8Array =>
-  join(utf8('sealed/state/v1\0'), u32(securityVersion))
+  concat(utf8('sealed/state/v1\0'), u32(securityVersion))
 
 /** What the policy key signs: SHA-256 over this. Any P-256 signer will do, a hardware module too. */
 export const approvedBytes = (policy: Uint8Array, securityVersion: number): Uint8Array =>
-  join(policy, policyRef(securityVersion))
+  concat(policy, policyRef(securityVersion))
 
 /** PolicyAuthorize: whoever asserts a policy that this key approved for this security version. */
 export const authorizedPolicy = (keyName: Uint8Array, securityVersion: number): Uint8Array =>
@@ -85,7 +85,7 @@ const WRITTEN = 0x20000000
 
 /** The Name covers the index's type: one defined anew as anything but a counter is another index to the TPM. */
 const COUNTER_NAME = name(
-  join(u32(STATE_COUNTER), u16(SHA256), u32(COUNTER_ATTRIBUTES | WRITTEN), u16(0), u16(8)),
+  concat(u32(STATE_COUNTER), u16(SHA256), u32(COUNTER_ATTRIBUTES | WRITTEN), u16(0), u16(8)),
 )
 
 /** TPMT_PUBLIC of the policy key, an ECDSA P-256 key from a JWK, in the form that tpm2-tools give an outside key. */
@@ -94,8 +94,8 @@ export function policyKeyArea(jwk: JsonWebKey): Uint8Array {
     throw new SealedError('config.invalid', 'the policy key is no ECDSA key on P-256')
   const point = [jwk.x, jwk.y].map((part) => sized(Buffer.from(part, 'base64url')))
   // userWithAuth | decrypt | sign; no symmetric algorithm, no scheme, NIST P-256, no KDF.
-  const head = join(u16(ECC), u16(SHA256), u32(0x00060040), u16(0), u16(NULL), u16(NULL))
-  return join(head, u16(P256), u16(NULL), ...point)
+  const head = concat(u16(ECC), u16(SHA256), u32(0x00060040), u16(0), u16(NULL), u16(NULL))
+  return concat(head, u16(P256), u16(NULL), ...point)
 }
 
 export const keyName = name
@@ -112,13 +112,13 @@ const OURS = 0x00000412
  */
 export function parentTemplate(keyName: Uint8Array, securityVersion: number): Uint8Array {
   // And sensitiveDataOrigin | restricted | decrypt.
-  const head = join(u16(ECC), u16(SHA256), u32(OURS | 0x00030020))
+  const head = concat(u16(ECC), u16(SHA256), u32(OURS | 0x00030020))
   const policy = sized(authorizedPolicy(keyName, securityVersion))
-  const aes128cfb = join(u16(0x0006), u16(128), u16(0x0043))
-  return join(head, policy, aes128cfb, u16(NULL), u16(P256), u16(NULL), u16(0), u16(0))
+  const aes128cfb = concat(u16(0x0006), u16(128), u16(0x0043))
+  return concat(head, policy, aes128cfb, u16(NULL), u16(P256), u16(NULL), u16(0), u16(0))
 }
 
 /** Template of the secret; adminWithPolicy, so that no empty password stands in for the policy anywhere. */
 export function secretTemplate(policy: Uint8Array): Uint8Array {
-  return join(u16(KEYEDHASH), u16(SHA256), u32(OURS | 0x80), sized(policy), u16(NULL), u16(0))
+  return concat(u16(KEYEDHASH), u16(SHA256), u32(OURS | 0x80), sized(policy), u16(NULL), u16(0))
 }

@@ -2,11 +2,11 @@
 // Each function is one job on the TPM, and leaves nothing loaded there. The key passes the bus in clear: on a cloud's
 // vTPM the host is at both of its ends, and a session that encrypted it would be salted to a key that the host holds.
 import { randomBytes } from 'node:crypto'
-import { equal, SealedError } from '@sealed/protocol'
+import { concat, equal, SealedError } from '@sealed/protocol'
 import { sha256 } from '../digests.ts'
 import { createPrimary, flushContext, HANDLE, pcrRead, policySession } from '../tpm/commands.ts'
 import { type Execute, TpmRefusal } from '../tpm/link.ts'
-import { join, sized, u16 } from '../tpm/marshal.ts'
+import { sized, u16 } from '../tpm/marshal.ts'
 import { findIndex, readCounter } from '../tpm/nv.ts'
 import { type Blob, create, load, unseal } from '../tpm/object-commands.ts'
 import {
@@ -186,11 +186,11 @@ async function approvalTicket(
   bytes: Uint8Array,
   signature: Uint8Array,
 ): Promise<Uint8Array> {
-  const ecdsaSha256 = join(u16(0x0018), u16(0x000b))
+  const ecdsaSha256 = concat(u16(0x0018), u16(0x000b))
   const parts = [signature.subarray(0, 32), signature.subarray(32)].map(sized)
   const key = await execute(loadExternal(area, HANDLE.owner))
   try {
-    return await execute(verifySignature(key.handle, sha256(bytes), join(ecdsaSha256, ...parts)))
+    return await execute(verifySignature(key.handle, sha256(bytes), concat(ecdsaSha256, ...parts)))
   } catch (error) {
     if (!(error instanceof TpmRefusal)) throw error
     throw locked(

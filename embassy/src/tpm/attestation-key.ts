@@ -1,10 +1,10 @@
 // The attestation key that the cloud provisioned: template and certificate lie in NV, the key is remade at each boot.
 // A key whose public half is not the certificate's, or that may sign anything but TPM structures, is never used.
 import { createHash, X509Certificate } from 'node:crypto'
-import { equal, SealedError } from '@sealed/protocol'
+import { concat, equal, SealedError } from '@sealed/protocol'
 import { createPrimary } from './commands.ts'
 import type { Execute } from './link.ts'
-import { join, Reader } from './marshal.ts'
+import { Reader } from './marshal.ts'
 import { findIndex, readIndex } from './nv.ts'
 
 export interface AttestationKey {
@@ -53,7 +53,7 @@ export async function readProvision(execute: Execute): Promise<Provision> {
 /** Makes the key and checks it; gives its transient handle, which lives as long as the connection. */
 export async function createAttestationKey(execute: Execute, provision: Provision) {
   const made = await execute(createPrimary(provision.template))
-  const name = join(
+  const name = concat(
     new Uint8Array([0, 0x0b]),
     new Uint8Array(createHash('sha256').update(made.public).digest()),
   )
@@ -135,7 +135,7 @@ function readModulus(r: Reader): JsonWebKey {
 function pad(coordinate: Uint8Array): Uint8Array {
   if (coordinate.length > 32)
     throw new SealedError('tpm.failed', 'a P-256 coordinate has more than 32 bytes')
-  return join(new Uint8Array(32 - coordinate.length), coordinate)
+  return concat(new Uint8Array(32 - coordinate.length), coordinate)
 }
 
 const base64url = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url')

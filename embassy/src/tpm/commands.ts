@@ -1,6 +1,7 @@
 // TPM 2.0 commands as bytes and their answers as values (Part 3): the few that the embassy uses.
 // Pure: nothing here knows how bytes travel. Authorisation is the empty password, or a policy session.
-import { join, Reader, sized, u8, u16, u32 } from './marshal.ts'
+import { concat } from '@sealed/protocol'
+import { Reader, sized, u8, u16, u32 } from './marshal.ts'
 
 /** A command ready to send; `answer` reads what follows the ten-byte response header. */
 export interface Command<T> {
@@ -21,7 +22,7 @@ export const NULL = 0x0010
 
 /** An authorisation area of one session without nonce and HMAC, which goes on after the command. */
 const session = (handle: number, attributes: number) =>
-  join(u32(9), u32(handle), u16(0), u8(attributes), u16(0))
+  concat(u32(9), u32(handle), u16(0), u8(attributes), u16(0))
 const EMPTY_PASSWORD = session(0x40000009, 0)
 /** Authorises by what was asserted in a policy session (neither salted nor bound, so without HMAC). */
 export const policySession = (handle: number): Uint8Array => session(handle, 1)
@@ -32,7 +33,7 @@ export function plain<T>(
   body: Uint8Array,
   answer: (r: Reader) => T,
 ): Command<T> {
-  return { name, bytes: join(u16(0x8001), u32(10 + body.length), u32(code), body), answer }
+  return { name, bytes: concat(u16(0x8001), u32(10 + body.length), u32(code), body), answer }
 }
 
 export function authorized<T>(
@@ -44,8 +45,8 @@ export function authorized<T>(
   by: Uint8Array = EMPTY_PASSWORD,
 ): Command<T> {
   // One session, for the first handle; what follows it (an NV index, a policy session) needs none.
-  const body = join(...handles.map(u32), by, parameters)
-  const bytes = join(u16(0x8002), u32(10 + body.length), u32(code), body)
+  const body = concat(...handles.map(u32), by, parameters)
+  const bytes = concat(u16(0x8002), u32(10 + body.length), u32(code), body)
   return { name, bytes, answer }
 }
 
@@ -67,14 +68,14 @@ export const nothing = (name: string) => (response: Reader) =>
 export function pcrSelection(pcrs: readonly number[]): Uint8Array {
   const bitmap = new Uint8Array(3)
   for (const pcr of pcrs) bitmap[pcr >> 3]! |= 1 << (pcr & 7)
-  return join(u32(1), u16(SHA256), u8(3), bitmap)
+  return concat(u32(1), u16(SHA256), u8(3), bitmap)
 }
 
 /** Makes the key that a TPMT_PUBLIC template stands for, under the endorsement hierarchy or another. */
 export function createPrimary(template: Uint8Array, hierarchy: number = HANDLE.endorsement) {
   const name = 'TPM2_CreatePrimary'
-  const noSecret = sized(join(u16(0), u16(0)))
-  const body = join(noSecret, sized(template), u16(0), u32(0))
+  const noSecret = sized(concat(u16(0), u16(0)))
+  const body = concat(noSecret, sized(template), u16(0), u32(0))
   return authorized(name, 0x131, [hierarchy], body, (response) => {
     const handle = response.u32()
     return parameters(response, name, (r) => {
@@ -90,7 +91,7 @@ export function createPrimary(template: Uint8Array, hierarchy: number = HANDLE.e
 
 export function quote(key: number, extraData: Uint8Array, pcrs: readonly number[]) {
   const name = 'TPM2_Quote'
-  const body = join(sized(extraData), u16(NULL), pcrSelection(pcrs))
+  const body = concat(sized(extraData), u16(NULL), pcrSelection(pcrs))
   return authorized(name, 0x158, [key], body, (response) =>
     parameters(response, name, (r) => ({ attest: r.sized(), signature: readSignature(r) })),
   )
@@ -99,15 +100,15 @@ export function quote(key: number, extraData: Uint8Array, pcrs: readonly number[
 /** TPMT_SIGNATURE as it stands: RSASSA or ECDSA over SHA-256. */
 function readSignature(r: Reader): Uint8Array {
   const algorithm = r.u16()
-  const head = join(u16(algorithm), u16(r.u16()))
+  const head = concat(u16(algorithm), u16(r.u16()))
   return algorithm === 0x0018
-    ? join(head, sized(r.sized()), sized(r.sized()))
-    : join(head, sized(r.sized()))
+    ? concat(head, sized(r.sized()), sized(r.sized()))
+    : concat(head, sized(r.sized()))
 }
 
 export function pcrExtend(pcr: number, digest: Uint8Array) {
   const name = 'TPM2_PCR_Extend'
-  return authorized(name, 0x182, [pcr], join(u32(1), u16(SHA256), digest), nothing(name))
+  return authorized(name, 0x182, [pcr], concat(u32(1), u16(SHA256), digest), nothing(name))
 }
 
 /** One answer holds eight PCRs at most: `selected` says which ones came. */
@@ -134,7 +135,7 @@ export const readClock = () =>
 
 /** The transient objects that are loaded now (TPM_CAP_HANDLES). */
 export const transientHandles = () =>
-  plain('TPM2_GetCapability', 0x17a, join(u32(1), u32(0x80000000), u32(64)), (r) => {
+  plain('TPM2_GetCapability', 0x17a, concat(u32(1), u32(0x80000000), u32(64)), (r) => {
     r.u8() // more data: there are far fewer than 64 slots
     r.u32()
     return Array.from({ length: Math.min(r.u32(), 64) }, () => r.u32())
@@ -158,14 +159,14 @@ export const nvReadPublic = (index: number) =>
 
 export function nvDefine(index: number, attributes: number, size: number) {
   const name = 'TPM2_NV_DefineSpace'
-  const area = join(u32(index), u16(SHA256), u32(attributes), u16(0), u16(size))
-  return authorized(name, 0x12a, [HANDLE.owner], join(u16(0), sized(area)), nothing(name))
+  const area = concat(u32(index), u16(SHA256), u32(attributes), u16(0), u16(size))
+  return authorized(name, 0x12a, [HANDLE.owner], concat(u16(0), sized(area)), nothing(name))
 }
 
 /** Reads with the index's own, empty, authorisation: it works whatever the owner's is. */
 export function nvRead(index: number, offset: number, size: number) {
   const name = 'TPM2_NV_Read'
-  return authorized(name, 0x14e, [index, index], join(u16(size), u16(offset)), (response) =>
+  return authorized(name, 0x14e, [index, index], concat(u16(size), u16(offset)), (response) =>
     parameters(response, name, (r) => r.sized()),
   )
 }

@@ -1,29 +1,15 @@
 // TPM 2.0 marshalling (Part 2): big-endian integers and TPM2B size-prefixed buffers.
 // A reader never reads past its bytes and is expected to be read to its end.
-import { SealedError } from '@sealed/protocol'
+import { concat, SealedError, u32be } from '@sealed/protocol'
 
 /** A TPM2B: 16-bit size, then the bytes. */
-export const sized = (bytes: Uint8Array): Uint8Array => join(u16(bytes.length), bytes)
+export const sized = (bytes: Uint8Array): Uint8Array => concat(u16(bytes.length), bytes)
 
 export const u16 = (value: number): Uint8Array => new Uint8Array([value >>> 8, value & 255])
 
-export function u32(value: number): Uint8Array {
-  const out = new Uint8Array(4)
-  new DataView(out.buffer).setUint32(0, value)
-  return out
-}
+export const u32 = u32be
 
 export const u8 = (value: number): Uint8Array => new Uint8Array([value])
-
-export function join(...parts: Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
-}
 
 /** Reads a structure front to back. Anything missing or left over is `tpm.failed`. */
 export class Reader {

@@ -1,9 +1,8 @@
 // NV indices of the embassy: counters that only rise, hash chains that only grow, plain reads.
 // It never undefines an index: what a counter has reached must outlive every restart.
-import { SealedError } from '@sealed/protocol'
+import { concat, SealedError } from '@sealed/protocol'
 import { type NvPublic, nvDefine, nvExtend, nvIncrement, nvRead, nvReadPublic } from './commands.ts'
 import { type Execute, TpmRefusal } from './link.ts'
-import { join } from './marshal.ts'
 import { RC } from './response-code.ts'
 
 // TPMA_NV: OWNERWRITE | AUTHWRITE | OWNERREAD | AUTHREAD | NO_DA, and the type in bits 4 to 7.
@@ -73,7 +72,7 @@ export async function readIndex(execute: Execute, index: number): Promise<Uint8A
   const parts: Uint8Array[] = []
   for (let at = 0; at < size; at += CHUNK)
     parts.push(await execute(nvRead(index, at, Math.min(CHUNK, size - at))))
-  return join(...parts)
+  return concat(...parts)
 }
 
 const hex = (value: number) => `0x${(value >>> 0).toString(16)}`

@@ -1,7 +1,8 @@
 // TPM 2.0 commands of sealed objects (Part 3, chapter 12): make one below a parent, load it again, have its secret out.
 // Pure, as commands.ts is. `by` is the authorisation area for the object that is named first.
+import { concat } from '@sealed/protocol'
 import { authorized, parameters } from './commands.ts'
-import { join, type Reader, sized, u16, u32 } from './marshal.ts'
+import { type Reader, sized, u16, u32 } from './marshal.ts'
 
 /** An object outside its TPM. */
 export interface Blob {
@@ -14,8 +15,8 @@ export interface Blob {
 /** Makes the object that a TPMT_PUBLIC template stands for, around `secret`, with an empty password. */
 export function create(parent: number, template: Uint8Array, secret: Uint8Array, by: Uint8Array) {
   const name = 'TPM2_Create'
-  const sensitive = sized(join(u16(0), sized(secret)))
-  const body = join(sensitive, sized(template), u16(0), u32(0))
+  const sensitive = sized(concat(u16(0), sized(secret)))
+  const body = concat(sensitive, sized(template), u16(0), u32(0))
   const answer = (r: Reader): Blob => {
     const blob = { private: r.sized(), public: r.sized() }
     r.sized() // creationData
@@ -30,7 +31,7 @@ export function create(parent: number, template: Uint8Array, secret: Uint8Array,
 /** Loads an object below the parent that it was made under; gives its transient handle. */
 export function load(parent: number, blob: Blob, by: Uint8Array) {
   const name = 'TPM2_Load'
-  const body = join(sized(blob.private), sized(blob.public))
+  const body = concat(sized(blob.private), sized(blob.public))
   return authorized(
     name,
     0x157,

@@ -1,0 +1,14 @@
+import type { Bytes } from './bytes.ts'
+
+/** All parts in order, in one new array. */
+export function concat(...parts: Uint8Array[]): Bytes {
+  let length = 0
+  for (const part of parts) length += part.length
+  const out = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
