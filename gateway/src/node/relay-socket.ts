@@ -13,6 +13,8 @@ import {
 
 /** Bytes of an answer kept ready for a reader; beyond them the relay is held back. */
 const AHEAD_BYTES = 64 * 1024
+/** Where every connection reads to, each piece copied out at once: Node would make as much room anew for each. */
+const ROOM = Buffer.alloc(64 * 1024)
 
 /** The relay did not answer, or stopped before the end of its answer. */
 export class RelayFailure extends Error {
@@ -60,7 +62,11 @@ export class RelaySocket {
 
   #connect(): Promise<Connection> {
     return new Promise((resolve, reject) => {
-      const socket = connect(this.#path)
+      const callback = (length: number) => {
+        connection.take(Buffer.from(ROOM.subarray(0, length)))
+        return true
+      }
+      const socket = connect({ path: this.#path, onread: { buffer: ROOM, callback } })
       const connection = new Connection(socket)
       this.#open.add(socket)
       socket.once('connect', () => resolve(connection))
@@ -95,7 +101,6 @@ class Connection {
 
   constructor(socket: Socket) {
     this.#socket = socket
-    socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.once('close', () => this.#closed())
   }
 
@@ -123,7 +128,8 @@ class Connection {
     })
   }
 
-  #take(chunk: Uint8Array): void {
+  /** What came on the socket. */
+  take(chunk: Uint8Array): void {
     try {
       if (!this.#turn) throw new Error('the relay answered what nobody asked')
       for (const frame of this.#reader.push(chunk)) {
