@@ -29,6 +29,7 @@ import { gatewayApp } from './server/gateway-app.ts'
 import { listen } from './server/listen.ts'
 import { relayCalls } from './server/relay-calls.ts'
 import { listenForWorkload } from './server/workload-door.ts'
+import { Nonces } from './session/nonces.ts'
 import { Sessions } from './session/sessions.ts'
 import { FreeDisk } from './store/free-disk.ts'
 import { Retention } from './store/retention.ts'
@@ -164,6 +165,7 @@ async function start(
     keySetDigest: boot.keySetDigest,
     metering: deployment.metering,
     store,
+    nonces: new Nonces(store),
     open: deployment.api_keys === undefined,
     fleets,
     ledger,

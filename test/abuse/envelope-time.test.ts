@@ -1,6 +1,6 @@
 // Envelopes that come too late, too early or twice, and envelopes for a machine that is not as the client expects.
-// Mutants: without `nonceSeen` and the `#nonces` of sessions under way "a replay" is red (without the second alone the
-// one sent ten times at once); `canonicalize(expect) === canonicalize(actual)` as `true` turns every expectation red;
+// Mutants: without `nonceSeen` and `take` of the nonces under way "a replay" is red (without the second alone the one
+// sent ten times at once); `canonicalize(expect) === canonicalize(actual)` as `true` turns every expectation red;
 // without both window checks (gateway and embassy) "issued" is.
 import { toBase64url } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

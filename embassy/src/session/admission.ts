@@ -21,7 +21,7 @@ import {
 import { contentDigest, saltedDigest, sha256Hex } from '../digests.ts'
 import type { TransportKeys } from '../keys/transport-keys.ts'
 import type { Steps } from '../steps.ts'
-import type { Store } from '../store/store.ts'
+import type { Nonces } from './nonces.ts'
 import { replayed } from './refusals.ts'
 import { newSessionId, Session } from './session.ts'
 
@@ -38,7 +38,7 @@ export interface AdmissionDeps {
   transportKeys: TransportKeys
   keySetDigest: Uint8Array
   metering: 'required' | 'optional'
-  store: Store
+  nonces: Nonces
   /** Whether a caller without an API key is served at all. */
   open: boolean
   /** Times the steps that the embassy itself does not. */
@@ -112,7 +112,7 @@ async function admitEnvelope(
       'envelope.digest_mismatch',
       'input or instructions are not those that the header names',
     )
-  if (await deps.store.runLazy('nonceSeen', header.nonce)) throw replayed()
+  if (await deps.nonces.has(header.nonce)) throw replayed()
   const parsed = { envelope: request, headerDigest }
   const [secrets, text] = await Promise.all([
     unwrapInputKeys(transport.key, parsed),

@@ -21,6 +21,7 @@ import type { ReplicaLink } from '../seal/index.ts'
 import type { FreeDisk } from '../store/free-disk.ts'
 import { type Draft, monoUs } from '../store/stamp.ts'
 import type { Closing } from '../store/step.ts'
+import type { Store } from '../store/store.ts'
 import { type AdmissionDeps, admit, signingHalf } from './admission.ts'
 import { Cooperation } from './cooperation.ts'
 import { isOwed, judge, reasonOf } from './judge.ts'
@@ -38,6 +39,7 @@ export type Admitted =
   | Omit<Extract<Opened, { door: 'plain' }>, 'revealed'>
 
 export interface SessionsDeps extends AdmissionDeps {
+  store: Store
   fleets: ReadonlyMap<string, Fleet>
   ledger: Ledger
   limits: Limits
@@ -52,8 +54,6 @@ export class Sessions {
   readonly #open = new Map<string, Session>()
   /** Aborts on their way into the log: whoever asks about one of these sessions is told how it ended. */
   readonly #closing = new Map<string, Promise<ClosedSession | undefined>>()
-  /** Nonces of sessions that are open: on disk only from the reveal on. */
-  readonly #nonces = new Set<string>()
 
   constructor(deps: SessionsDeps) {
     this.#deps = deps
@@ -62,17 +62,14 @@ export class Sessions {
   /** Admits a request; nothing is sealed yet and nothing leaves a trace. */
   async open(request: OpenRequest): Promise<Admitted> {
     this.#deps.disk.ensureRoom()
-    const { limits } = this.#deps
+    const { limits, nonces } = this.#deps
     ensureCallerBelow(limits.caller_sessions, request.caller, this.#open.values())
     const session = await admit(request, this.#deps)
     // The relay draws the ids of plain sessions.
     if (this.#open.has(session.id)) throw idTaken()
     const free = this.#fleet(session).pool.freeFor(session.tenant)
     ensureQueueBelow(limits.queue + free, session, this.#open.values())
-    if (session.nonce !== undefined && session.door.kind === 'envelope') {
-      if (this.#nonces.has(session.nonce)) throw replayed()
-      this.#nonces.add(session.nonce)
-    }
+    if (session.nonce !== undefined && !nonces.take(session.nonce)) throw replayed()
     this.#open.set(session.id, session)
     session.deadline = setTimeout(
       () => void this.#end(session, 'deadline'),
@@ -390,7 +387,7 @@ export class Sessions {
   #forget(session: Session): void {
     clearTimeout(session.deadline)
     this.#open.delete(session.id)
-    if (session.nonce !== undefined) this.#nonces.delete(session.nonce)
+    if (session.nonce !== undefined) this.#deps.nonces.release(session.nonce)
   }
 }
 

@@ -9,6 +9,7 @@ export interface Begun {
   text: string
 }
 
+const DIGEST_BYTES = 32
 const rowDigest = ({ id, text }: Begun): Buffer => hash('sha256', `${id}\n${text}`, 'buffer')
 
 /** Of one connection; a new one is needed where anything that it saw was undone. */
@@ -23,12 +24,18 @@ export class OpenSessions {
     for (const begun of opened) before.set(begun.id, rowDigest(begun))
     const read = (id: string) =>
       rowDigest(sql.get<Begun>('SELECT id, statements AS text FROM sessions WHERE id = ?', id)!)
-    this.#known = new Map(
-      sql
-        .all<{ id: string }>('SELECT id FROM sessions ORDER BY id')
-        .map(({ id }) => [id, before.get(id) ?? read(id)]),
-    )
-    return hash('sha256', Buffer.concat([...this.#known.values()]))
+    const { listed } = sql.get<{ listed: string | null }>(
+      "SELECT group_concat(id, ' ' ORDER BY id) AS listed FROM sessions",
+    )!
+    const ids = listed === null ? [] : listed.split(' ')
+    const all = Buffer.allocUnsafe(DIGEST_BYTES * ids.length)
+    this.#known = new Map()
+    for (const [i, id] of ids.entries()) {
+      const row = before.get(id) ?? read(id)
+      this.#known.set(id, row)
+      row.copy(all, DIGEST_BYTES * i)
+    }
+    return hash('sha256', all)
   }
 }
 

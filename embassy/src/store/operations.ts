@@ -161,6 +161,16 @@ export class Operations extends MarkedRows {
     return this.#sql.get('SELECT 1 FROM nonces WHERE nonce = ?', nonce) !== undefined
   }
 
+  /** Which beginnings of so many digits the nonces have that were used lately. */
+  nonceBeginnings(digits: number): string[] {
+    return this.#sql
+      .all<{ beginning: string }>(
+        'SELECT DISTINCT substr(nonce, 1, ?) AS beginning FROM nonces',
+        digits,
+      )
+      .map(({ beginning }) => beginning)
+  }
+
   /**
    * One step: nonces and opening statements (durable point A), registry, meters and leaves of what ended (durable point
    * B), and where asked for one checkpoint intent, which also proves what an earlier one could not.

@@ -19,6 +19,7 @@ import { FileFlag } from '../ledger/flag.ts'
 import { insist } from '../ledger/insist.ts'
 import { Ledger, type LedgerDeps } from '../ledger/ledger.ts'
 import { Fleet } from '../replicas/fleet.ts'
+import { Nonces } from '../session/nonces.ts'
 import { Sessions } from '../session/sessions.ts'
 import { FakeContainers, FakeSeal } from './fake-seal.ts'
 import type { FakeTpm } from './fake-tpm.ts'
@@ -205,6 +206,7 @@ export class EmbassyWorld {
       keySetDigest: k,
       metering,
       store,
+      nonces: new Nonces(store),
       open: true,
       fleets: new Map([['w', this.fleet]]),
       ledger: this.ledger,
