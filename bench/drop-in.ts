@@ -2,19 +2,16 @@
 // two doors, whose sessions share sealed epochs; answers whole and as streams, at 1, 32 and 256 at a time, in turns.
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync, privateDecrypt, publicEncrypt } from 'node:crypto'
-import { mkdtemp, readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdtemp } from 'node:fs/promises'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createSealedFetch } from '@sealed/client'
-import { parsePolicy } from '@sealed/protocol'
-import { Agent, request as undiciRequest } from 'undici'
 import { up } from '../scripts/up.ts'
 import { type Beside, besides } from './support/beside.ts'
 import { load } from './support/load.ts'
+import { DOOR_ALONE, type Path, type Paths, pathsTo } from './support/paths.ts'
 import { median, ms, quantile, table } from './support/table.ts'
 
-const ENDPOINT = '/v1/chat/completions'
 const ROUNDS = 3
 /** Requests of one round, by how many run at a time. */
 const REQUESTS = new Map([
@@ -28,10 +25,13 @@ interface Pace {
   events: number
   everyMs: number
 }
-/** As fast as a busy server of language models writes to each of many. */
-const STEADY: Pace = { events: 75, everyMs: 40 }
+/**
+ * As fast as a busy server of language models writes to each of many; as many as an answer has, between the means of
+ * Alpaca and ShareGPT, 58 and 338 tokens (Kwon et al., PagedAttention, SOSP 2023, figure 11).
+ */
+const STEADY: Pace = { events: 200, everyMs: 40 }
 /** Streams that each of those at a time has, one after the other. */
-const STREAMS_EACH = 3
+const STREAMS_EACH = 2
 /** More than two cores carry at 256 at a time. */
 const BURST: Pace = { events: 20, everyMs: 10 }
 const bodyOf = (more: object = {}) =>
@@ -40,68 +40,47 @@ const WHOLE = bodyOf()
 const streamed = ({ events, everyMs }: Pace) =>
   bodyOf({ stream: true, chunks: events, every_ms: everyMs })
 
-/** Calls for an answer and hands its pieces on as they come. */
-type Path = (body: string, take: (piece: Uint8Array) => void) => Promise<void>
-
 export async function benchDropIn(): Promise<void> {
   const instance = await up(await mkdtemp(join(tmpdir(), 'sealed-bench-')), {
     workload: 'noop',
     epoch: { max_ms: 3_600_000, sessions: 256 },
     limits: { caller_sessions: 1_000, queue: 1_000 },
   })
-  const agent = new Agent({ connections: 256 })
   let beside: Beside | undefined
+  let paths: Paths | undefined
   try {
     beside = await besides()
-    const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
-    const sealed = createSealedFetch({ gateway: instance.url, policy })
-    const { nginx, hono, bare } = beside
-    const plain =
-      (base: string): Path =>
-      async (body, take) => {
-        const headers = { 'content-type': 'application/json' }
-        const options = { method: 'POST', headers, body, dispatcher: agent } as const
-        const answer = await undiciRequest(`${base}${ENDPOINT}`, options)
-        for await (const piece of answer.body as AsyncIterable<Uint8Array>) take(piece)
-        if (answer.statusCode !== 200) throw new Error(`${base} answered ${answer.statusCode}`)
-      }
-    const paths: [string, Path][] = [
-      ['the workload, bare', plain(bare)],
-      ['nginx', plain(nginx)],
-      ['bare Hono proxy', plain(hono)],
-      ['plain door', plain(instance.url)],
-      [
-        'envelope door, verified',
-        async (body, take) => {
-          const headers = { 'content-type': 'application/json' }
-          const answer = await sealed(`${instance.url}${ENDPOINT}`, {
-            method: 'POST',
-            headers,
-            body,
-          })
-          if (!answer.ok) throw new Error(`envelope door: ${answer.status} ${await answer.text()}`)
-          for await (const piece of answer.body as unknown as AsyncIterable<Uint8Array>) take(piece)
-        },
-      ],
-    ]
-    for (const [, path] of paths) await load(WARM_UP, 32, () => path(WHOLE, () => {}))
-    for (const connections of REQUESTS.keys()) await compareWhole(paths, connections)
-    for (const connections of REQUESTS.keys()) await compareStreams(paths, connections)
-    await compareBursts(paths)
-    sayRsa()
+    paths = await pathsTo(instance, beside)
+    for (const path of paths.all) await run(path, WARM_UP, 32)
+    for (const path of paths.all) await burst(path, 64)
+    const sealed = new Map<number, number>()
+    for (const connections of REQUESTS.keys())
+      sealed.set(connections, await compareWhole(paths.all, connections))
+    compareWithRsa(sealed)
+    for (const connections of REQUESTS.keys()) await compareStreams(paths.all, connections)
+    await compareBursts(paths.all)
   } finally {
+    await paths?.close()
     await beside?.stop()
     await instance.stop()
-    await agent.close()
   }
 }
 
-async function compareWhole(paths: readonly [string, Path][], connections: number): Promise<void> {
+/** Runs calls for answers that come whole. */
+async function run(path: Path, requests: number, connections: number) {
+  await path.prepare?.(requests, WHOLE)
+  const done = await load(requests, connections, () => path.call(WHOLE, () => {}))
+  await path.settle?.()
+  return done
+}
+
+/** Gives the answers a second of the envelope door. */
+async function compareWhole(paths: readonly Path[], connections: number): Promise<number> {
   const requests = REQUESTS.get(connections)!
   const found = paths.map(() => ({ walls: [] as number[], rates: [] as number[] }))
   for (let round = 0; round < ROUNDS; round++)
-    for (const [i, [, path]] of paths.entries()) {
-      const { walls, rate } = await load(requests, connections, () => path(WHOLE, () => {}))
+    for (const [i, path] of paths.entries()) {
+      const { walls, rate } = await run(path, requests, connections)
       found[i]!.walls.push(...walls)
       found[i]!.rates.push(rate)
     }
@@ -110,7 +89,7 @@ async function compareWhole(paths: readonly [string, Path][], connections: numbe
   table(
     `answers whole, ${connections} at a time, one replica, ${ROUNDS} rounds of ${requests}`,
     ['', 'requests/s', 'of Hono’s', 'median ms', 'added p50', 'added p99'],
-    paths.map(([name], i) => {
+    paths.map(({ name }, i) => {
       const { walls, rates } = found[i]!
       const added = (q: number) => ms(quantile(walls, q) - quantile(bare.walls, q))
       const rate = median(rates)
@@ -118,63 +97,69 @@ async function compareWhole(paths: readonly [string, Path][], connections: numbe
       return [name, rate.toFixed(0), share, ms(median(walls)), added(0.5), added(0.99)]
     }),
   )
+  return median(found[paths.findIndex(({ name }) => name === DOOR_ALONE)]!.rates)
 }
 
 /** Each event says when the workload wrote it, by the clock that all processes of a machine have. */
 const WRITTEN = /"content":"(\d+) "/g
-const nowUs = () => Number(process.hrtime.bigint() / 1000n)
 
-/** Of the events of one stream, how long each took from the workload to here. */
-async function delaysOf(path: Path, pace: Pace): Promise<number[]> {
+/** Adds, of the events of one stream, how long each took from the workload to here. */
+async function stream(path: Path, pace: Pace, delays: number[]): Promise<void> {
   const decoder = new TextDecoder()
-  const delays: number[] = []
-  await path(streamed(pace), (piece) => {
-    const at = nowUs()
+  await path.call(streamed(pace), (piece, at) => {
     for (const [, written] of decoder.decode(piece, { stream: true }).matchAll(WRITTEN))
       delays.push((at - Number(written)) / 1000)
   })
-  return delays
 }
 
 /** Streams at the pace of tokens, which begin and end at any time while others go on. */
-async function compareStreams(
-  paths: readonly [string, Path][],
-  connections: number,
-): Promise<void> {
+async function compareStreams(paths: readonly Path[], connections: number): Promise<void> {
   const { events, everyMs } = STEADY
   const found: number[][] = []
-  for (const [, path] of paths) {
+  for (const path of paths) {
     const delays: number[] = []
+    await path.prepare?.(STREAMS_EACH * connections, streamed(STEADY))
     await Promise.all(
       Array.from({ length: connections }, async (_, i) => {
         await delay((i * events * everyMs) / connections)
-        for (let n = 0; n < STREAMS_EACH; n++) delays.push(...(await delaysOf(path, STEADY)))
+        for (let n = 0; n < STREAMS_EACH; n++) await stream(path, STEADY, delays)
       }),
     )
+    await path.settle?.()
     found.push(delays)
   }
   const bare = median(found[0]!)
   table(
     `streams of ${events} events, one each ${everyMs} ms, ${connections} at a time, ${STREAMS_EACH * connections} of them`,
     ['', 'delay of an event, p50 ms', 'p99', 'added p50'],
-    paths.map(([name], i) => {
+    paths.map(({ name }, i) => {
       const delays = found[i]!
       return [name, ms(median(delays)), ms(quantile(delays, 0.99)), ms(median(delays) - bare)]
     }),
   )
 }
 
+async function burst(path: Path, connections: number) {
+  const delays: number[] = []
+  await path.prepare?.(connections, streamed(BURST))
+  const { rate } = await load(connections, connections, () => stream(path, BURST, delays))
+  await path.settle?.()
+  return { rate, delays }
+}
+
 /** More streams at once than the machine carries: what gets through, and how late. */
-async function compareBursts(paths: readonly [string, Path][]): Promise<void> {
+async function compareBursts(paths: readonly Path[]): Promise<void> {
   const { events, everyMs } = BURST
   const connections = 256
   const rows: string[][] = []
-  for (const [name, path] of paths) {
-    const delays: number[] = []
-    const { rate } = await load(connections, connections, async () => {
-      delays.push(...(await delaysOf(path, BURST)))
-    })
-    rows.push([name, (events * rate).toFixed(0), ms(median(delays)), ms(quantile(delays, 0.99))])
+  for (const path of paths) {
+    const { rate, delays } = await burst(path, connections)
+    rows.push([
+      path.name,
+      (events * rate).toFixed(0),
+      ms(median(delays)),
+      ms(quantile(delays, 0.99)),
+    ])
   }
   table(
     `${connections} streams of ${events} events, one each ${everyMs} ms, all begun at once`,
@@ -183,17 +168,37 @@ async function compareBursts(paths: readonly [string, Path][]): Promise<void> {
   )
 }
 
-/** What the two RSA decryptions of an envelope alone would allow, on one core: the system's OpenSSL, and Node's own. */
-function sayRsa(): void {
-  const { stdout } = spawnSync('openssl', ['speed', '-seconds', '2', 'rsa3072'], {
-    encoding: 'utf8',
-  })
-  const perSecond = /^rsa 3072 bits.*?([\d.]+)\s+[\d.]+\s*$/m.exec(stdout)?.[1]
-  if (perSecond)
-    process.stdout.write(
-      `\nopenssl speed: ${perSecond} RSA-3072 private operations a second on one core; an envelope takes two\n`,
-    )
-  process.stdout.write(`Node’s OpenSSL ${process.versions.openssl}: ${nodeRsa().toFixed(0)}\n`)
+/** What the two RSA decryptions of an envelope alone would allow, and what the door makes of it. */
+function compareWithRsa(sealed: ReadonlyMap<number, number>): void {
+  const cores = availableParallelism()
+  const yardsticks = [
+    ['openssl speed, one core', speedOf(1)],
+    [`openssl speed, ${cores} cores`, speedOf(cores)],
+    [`Node’s OpenSSL ${process.versions.openssl}, one core`, nodeRsa()],
+  ] as const
+  const crowds = [...sealed].filter(([connections]) => connections > 1)
+  table(
+    'envelope door beside its RSA decryptions alone, two for each answer',
+    ['', 'RSA-3072/s', 'answers/s', ...crowds.map(([connections]) => `the door’s ${connections}`)],
+    yardsticks.map(([name, perSecond]) => [
+      name,
+      perSecond.toFixed(0),
+      (perSecond / 2).toFixed(0),
+      ...crowds.map(([, rate]) => `${(perSecond / 2 / rate).toFixed(2)} ×`),
+    ]),
+  )
+}
+
+function speedOf(cores: number): number {
+  const args = [
+    'speed',
+    '-seconds',
+    '2',
+    ...(cores > 1 ? ['-multi', String(cores)] : []),
+    'rsa3072',
+  ]
+  const { stdout } = spawnSync('openssl', args, { encoding: 'utf8' })
+  return Number(/^rsa 3072 bits.*?([\d.]+)\s+[\d.]+\s*$/m.exec(stdout)?.[1])
 }
 
 /** Decryptions a second of a wrapped key. */
