@@ -58,6 +58,7 @@ it('remembers a nonce for as long as an envelope with it could come, and not for
   const { disk, store } = diskOf()
   const nonces = new Nonces(store, () => now)
   const used = fresh()
+  expect(await nonces.has(used)).toBe(false)
   now += TURN_MS - 1
   nonces.take(used)
   nonces.release(used)
