@@ -25,10 +25,7 @@ interface Pace {
   events: number
   everyMs: number
 }
-/**
- * As fast as a busy server of language models writes to each of many; as many as an answer has, between the means of
- * Alpaca and ShareGPT, 58 and 338 tokens (Kwon et al., PagedAttention, SOSP 2023, figure 11).
- */
+/** As fast as a busy server of language models writes to each of many, for an answer of a few paragraphs. */
 const STEADY: Pace = { events: 200, everyMs: 40 }
 /** Streams that each of those at a time has, one after the other. */
 const STREAMS_EACH = 2

@@ -5,6 +5,7 @@ import {
   ENVELOPE_TYPE,
   fromBase64url,
   importTransportKey,
+  type Policy,
   parsePolicy,
   RESPONSE_TYPE,
   readResponse,
@@ -12,7 +13,7 @@ import {
   sealRequest,
   utf8,
 } from '@sealed/protocol'
-import { Agent, request as undiciRequest } from 'undici'
+import { Agent, request } from 'undici'
 import type { Instance } from '../../scripts/up.ts'
 import type { Beside } from './beside.ts'
 
@@ -45,14 +46,15 @@ export interface Paths {
 
 export async function pathsTo(instance: Instance, { bare, nginx, hono }: Beside): Promise<Paths> {
   const agent = new Agent({ connections: 256 })
+  const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
   return {
     all: [
       plain('the workload, bare', bare, agent),
       plain('nginx', nginx, agent),
       plain('bare Hono proxy', hono, agent),
       plain('plain door', instance.url, agent),
-      await prepared(instance, agent),
-      await verified(instance),
+      await prepared(instance, policy, agent),
+      verified(instance, policy),
     ],
     close: () => agent.close(),
   }
@@ -63,7 +65,7 @@ async function post(
   { headers, body, agent }: { headers: Record<string, string>; body: string; agent: Agent },
   take: Take,
 ): Promise<void> {
-  const answer = await undiciRequest(url, { method: 'POST', headers, body, dispatcher: agent })
+  const answer = await request(url, { method: 'POST', headers, body, dispatcher: agent })
   for await (const piece of answer.body as AsyncIterable<Uint8Array>) take(piece, nowUs())
   if (answer.statusCode !== 200) throw new Error(`${url} answered ${answer.statusCode}`)
 }
@@ -74,8 +76,7 @@ const plain = (name: string, base: string, agent: Agent): Path => ({
 })
 
 /** The envelope door by itself: envelopes are sealed beforehand and answers opened afterwards, as on other machines. */
-async function prepared(instance: Instance, agent: Agent): Promise<Path> {
-  const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
+async function prepared(instance: Instance, policy: Policy, agent: Agent): Promise<Path> {
   const { document, keySetDigest, transportKey } = await attest({ url: instance.url, policy })
   const { metering, workloads } = document.configuration
   const [workload] = workloads
@@ -139,8 +140,7 @@ async function open(
     if (type === 'data') take(plaintext, atUs)
 }
 
-async function verified(instance: Instance): Promise<Path> {
-  const policy = parsePolicy(await readFile(instance.paths.policy, 'utf8'))
+function verified(instance: Instance, policy: Policy): Path {
   const sealed = createSealedFetch({ gateway: instance.url, policy })
   return {
     name: 'envelope door, verified here',

@@ -27,7 +27,8 @@ export function streamed(
   })
 }
 
-const watched = (source: Source, ended: () => void, cut?: () => void): Source => ({
+/** The same pieces, with word of their end; when the source breaks off, `cut` comes before the reader learns of it. */
+export const watched = (source: Source, ended: () => void, cut?: () => void): Source => ({
   async read() {
     try {
       const piece = await source.read()

@@ -6,14 +6,14 @@ import {
   equal,
   fromHex,
   fromUtf8,
-  putU32be,
   randomBytes,
+  readU32be,
   sha256,
   sha256Hex,
-  takeU32be,
   toHex,
   u32be,
   utf8,
+  writeU32be,
 } from './bytes.ts'
 
 const invalid = expect.objectContaining({ code: 'encoding.invalid' })
@@ -92,8 +92,8 @@ describe('bytes', () => {
   it('of a number are read as they were written, and nothing beside them is touched', () => {
     const bytes = new Uint8Array(6).fill(9)
     for (const value of [0, 1, 0x01020304, 0x7fffffff, 0x80000000, 0xfffffffe]) {
-      putU32be(bytes, 1, value)
-      expect(takeU32be(bytes, 1)).toBe(value)
+      writeU32be(bytes, 1, value)
+      expect(readU32be(bytes, 1)).toBe(value)
       expect(bytes.subarray(1, 5)).toEqual(u32be(value))
       expect([bytes[0], bytes[5]]).toEqual([9, 9])
     }

@@ -63,7 +63,7 @@ export const randomBytes = (length: number): Bytes => crypto.getRandomValues(new
 
 export function u32be(value: number): Bytes {
   const out = new Uint8Array(4)
-  putU32be(out, 0, value)
+  writeU32be(out, 0, value)
   return out
 }
 
@@ -71,11 +71,11 @@ export function u32be(value: number): Bytes {
  * Writes a u32, big-endian, and reads one; `at` must leave room. By single bytes: a DataView takes a small array out of
  * the heap first, which costs more than all else that is done with it.
  */
-export function putU32be(bytes: Uint8Array, at: number, value: number): void {
+export function writeU32be(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24
   bytes[at + 1] = value >>> 16
   bytes[at + 2] = value >>> 8
   bytes[at + 3] = value
 }
-export const takeU32be = (bytes: Uint8Array, at: number): number =>
+export const readU32be = (bytes: Uint8Array, at: number): number =>
   ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0

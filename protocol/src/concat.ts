@@ -1,3 +1,4 @@
+// In a file of its own: the primitives need it, and may import nothing that is made of them.
 import type { Bytes } from './bytes.ts'
 
 /** All parts in order, in one new array. */

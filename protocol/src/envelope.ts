@@ -8,13 +8,13 @@ import {
   equal,
   fromBase64url,
   fromUtf8,
-  putU32be,
   randomBytes,
+  readU32be,
   sha256,
   sha256Hex,
-  takeU32be,
   toBase64url,
   utf8,
+  writeU32be,
 } from './bytes.ts'
 import { SealedError } from './errors.ts'
 import { authenticateToken, decryptAuthentic, encryptToken, splitKey } from './fernet.ts'
@@ -256,7 +256,7 @@ export function padInstructions(instructions: string): Bytes {
       `instructions have ${content.length} bytes; at most ${INSTRUCTIONS_BYTES - 4} fit`,
     )
   const out = new Uint8Array(INSTRUCTIONS_BYTES)
-  putU32be(out, 0, content.length)
+  writeU32be(out, 0, content.length)
   out.set(content, 4)
   return out
 }
@@ -265,7 +265,7 @@ export function unpadInstructions(padded: Bytes): string {
   const invalid = () =>
     new SealedError('instructions.invalid', 'instructions are not padded as the specification says')
   if (padded.length !== INSTRUCTIONS_BYTES) throw invalid()
-  const length = takeU32be(padded, 0)
+  const length = readU32be(padded, 0)
   if (length > INSTRUCTIONS_BYTES - 4) throw invalid()
   for (let at = 4 + length; at < padded.length; at++) if (padded[at] !== 0) throw invalid()
   try {

@@ -2,7 +2,7 @@
 // request at a time on a connection. The gateway sends `request` and `body`; the relay answers with one `head`, `data` as
 // it comes and one `final`, or with `failed` at any place. An end without either is an answer that was cut; a client that
 // leaves ends the connection.
-import { type Bytes, concat, putU32be, takeU32be } from './bytes.ts'
+import { type Bytes, concat, readU32be, writeU32be } from './bytes.ts'
 import { SealedError } from './errors.ts'
 
 const TYPES = ['request', 'body', 'head', 'data', 'final', 'failed'] as const
@@ -28,7 +28,7 @@ export function encodeRelayFrames(...frames: readonly OutFrame[]): Bytes {
   let at = 0
   for (const [type, bytes] of frames) {
     out[at] = TYPES.indexOf(type)
-    putU32be(out, at + 1, bytes.length)
+    writeU32be(out, at + 1, bytes.length)
     out.set(bytes, at + HEADER_BYTES)
     at += HEADER_BYTES + bytes.length
   }
@@ -79,7 +79,7 @@ export class RelayFrameReader {
 
   #header(bytes: Uint8Array, at: number): { type: RelayFrameType; length: number } {
     const type = TYPES[bytes[at]!]
-    const length = takeU32be(bytes, at + 1)
+    const length = readU32be(bytes, at + 1)
     if (type !== undefined && length <= (type === 'body' ? this.#maxBody : MAX_FRAME_BYTES))
       return { type, length }
     throw new SealedError('session.aborted', 'what came on the relay’s socket is no frame')

@@ -1,6 +1,6 @@
 // The sealed answer (SPEC.md, "Sealed response"): AES-256-GCM frames under a key of this one session, so that a cut,
 // reordered, reflected or spliced stream is always an error and never a shorter answer.
-import { type Bytes, concat, putU32be, takeU32be, utf8 } from './bytes.ts'
+import { type Bytes, concat, readU32be, utf8, writeU32be } from './bytes.ts'
 import { SealedError } from './errors.ts'
 import { type Aead, aesGcm, hkdfSha256 } from './primitives.ts'
 
@@ -38,7 +38,7 @@ export interface ResponseContext {
 /** The nonce of a frame, its number; and what it is bound to. */
 const boundTo = (context: ResponseContext, number: number, type: number): [Bytes, Bytes] => {
   const iv = new Uint8Array(12)
-  putU32be(iv, 8, number)
+  writeU32be(iv, 8, number)
   const associated = new Uint8Array(context.headerDigest.length + 1)
   associated.set(context.headerDigest)
   associated[context.headerDigest.length] = type
@@ -71,7 +71,7 @@ export class ResponseWriter {
     const code = FRAME_TYPES.indexOf(type)
     const bound = boundTo(this.#context, this.#number++, code)
     const head = new Uint8Array(HEAD_BYTES)
-    putU32be(head, 0, plaintext.length + TAG)
+    writeU32be(head, 0, plaintext.length + TAG)
     head[4] = code
     return (await this.#cipher).encrypt(...bound, plaintext, head)
   }
@@ -91,7 +91,7 @@ export async function* readResponse(
     const cipher = await frameCipher(context, await source.take(SERVER_RANDOM_BYTES))
     for (let number = 0, started = false; ; number++) {
       const head = source.ready(HEAD_BYTES) ?? (await source.take(HEAD_BYTES))
-      const length = takeU32be(head, 0)
+      const length = readU32be(head, 0)
       const type = FRAME_TYPES[head[4]!]
       if (length < TAG || length > MAX_FRAME_BYTES || !type) throw broken('malformed frame')
       const ciphertext = source.ready(length) ?? (await source.take(length))

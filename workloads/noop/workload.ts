@@ -38,7 +38,8 @@ async function pieces(answer: Answer, call: Call, chunks: number): Promise<void>
   const everyMs = numberIn(call, 'every_ms', MAX_EVERY_MS)
   const begun = performance.now()
   for (let i = 0; i < chunks && !call.signal.aborted; i++) {
-    if (i > 0) await delay(begun + i * everyMs - performance.now())
+    // At their due times: pauses after each would join streams into bursts for good where anything once stalls.
+    if (i > 0) await delay(Math.max(0, begun + i * everyMs - performance.now()))
     answer.text(`${process.hrtime.bigint() / 1000n} `)
   }
 }

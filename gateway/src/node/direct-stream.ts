@@ -1,6 +1,6 @@
 // A body that is sent piece by piece without the queue of a web stream, whose requests and promises were a fifth of what
 // the gateway spent on each event of an answer.
-import { type Source, webStream } from '../stream.ts'
+import { type Source, watched, webStream } from '../stream.ts'
 
 /**
  * A web stream of the source whose reader is the source itself: @hono/node-server sends a body by its reader alone. Who
@@ -13,22 +13,12 @@ export function directStream(source: Source): ReadableStream<Uint8Array> {
     over = true
     resolve(undefined)
   }
+  const { read, cancel } = watched(source, close)
   const reader: ReadableStreamDefaultReader<Uint8Array> = {
     closed,
-    async read() {
-      try {
-        const piece = await source.read()
-        if (piece.done) close()
-        return piece
-      } catch (error) {
-        close()
-        throw error
-      }
-    },
-    async cancel(reason) {
-      if (over) return
-      close()
-      await source.cancel(reason)
+    read,
+    cancel: async (reason) => {
+      if (!over) await cancel(reason)
     },
     releaseLock() {},
   }
