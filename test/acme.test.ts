@@ -175,7 +175,9 @@ describe('the public certificate', () => {
       expect.stringContaining('"receipt":"'),
     ])
     expect(await health(ca.root)).toMatchObject({ certificate: 'acme' })
-    expect(await metric('sealed_gateway_certificates_issued_total')).toBe(1)
+    await eventually('one issued', async () =>
+      (await metric('sealed_gateway_certificates_issued_total')) === 1 ? true : undefined,
+    )
     const left = await metric('sealed_gateway_certificate_expires_seconds')
     expect(left).toBeGreaterThan(80_000)
     expect(left).toBeLessThanOrEqual(86_400)
@@ -300,6 +302,10 @@ describe('a renewal that fails', () => {
     await failed('unreachable')
     renewNow()
     expect((await publicCertificate(serialNumber)).serialNumber).not.toBe(serialNumber)
+    // The certificate is served before what was pending is forgotten.
+    await eventually('nothing pending', async () =>
+      (await readdir(tlsFile('acme'))).includes('pending.json') ? undefined : true,
+    )
     expect(await readdir(tlsFile('acme'))).toEqual(['account.pem', 'cert.pem'])
     expect(acme.accounts).toBe(1)
   })

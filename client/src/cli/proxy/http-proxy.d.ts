@@ -6,7 +6,13 @@ declare module 'http-proxy' {
 
   interface Proxy {
     web(req: IncomingMessage, res: ServerResponse): void
-    ws(req: IncomingMessage, socket: Duplex, head: Buffer): void
+    ws(
+      req: IncomingMessage,
+      socket: Duplex,
+      head: Buffer,
+      options: object,
+      failed: (error: Error) => void,
+    ): void
     on(
       event: 'error',
       listener: (error: Error, req: IncomingMessage, to: ServerResponse | Socket) => void,
@@ -19,10 +25,7 @@ declare module 'http-proxy' {
       event: 'proxyRes',
       listener: (answer: IncomingMessage, req: IncomingMessage, res: ServerResponse) => void,
     ): this
-    on(
-      event: 'proxyReqWs',
-      listener: (out: ClientRequest, req: IncomingMessage, socket: Duplex) => void,
-    ): this
+    once(event: 'proxyReqWs', listener: (out: ClientRequest) => void): this
   }
   const httpProxy: {
     createProxyServer(options: {

@@ -1,8 +1,9 @@
 // Mutants: `isUnread` true for POST or for any path under /v1; `guard` dropped, or without its check of host, origin or
 // coding; `attest` dropped before an upgrade; `PASSED` ignored; `pipeline` replaced by `pipe`; the `destroy` in `cut`
 // replaced by `end`; the abort of a caller who left dropped; `strict` not handed on;
-// the grace of `close` made 0, or for ever.
+// the grace of `close` made 0, or for ever; an upgrade’s line always 101; `out.setTimeout` or `proxyTimeout` dropped.
 import type { RequestListener } from 'node:http'
+import { connect as netConnect } from 'node:net'
 import { MAX_ENVELOPE_BYTES, STRICT_POLICY, utf8 } from '@sealed/protocol'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Bends, serve } from '../../test-support/gateway-double.ts'
@@ -295,12 +296,15 @@ describe('what is public', () => {
     expect(lines).toEqual([expect.objectContaining({ outcome: 'refused' })])
   })
 
-  it('is 503 where nothing answers', async () => {
-    const { behind, proxy } = await connect()
-    behind.close()
-    const response = await fetch(`${proxy.url}/v1/models`)
-    expect(response.status).toBe(503)
-    expect(await response.json()).toMatchObject({ error: { code: 'gateway.unreachable' } })
+  it('is 503 where nobody is, or says nothing', async () => {
+    const gone = await connect()
+    gone.behind.close()
+    const mute = await connect({}, { timeoutMs: 1 }, () => {})
+    for (const { proxy } of [gone, mute]) {
+      const response = await fetch(`${proxy.url}/v1/models`)
+      expect(response.status).toBe(503)
+      expect(await response.json()).toMatchObject({ error: { code: 'gateway.unreachable' } })
+    }
   })
 })
 
@@ -315,11 +319,42 @@ describe('an upgrade', () => {
   ]
 
   it('is passed on both ways to an attested machine', async () => {
-    const { behind, double, raw } = await connect()
+    const { behind, double, lines, raw } = await connect()
     const text = await raw(upgrade('/log/stream'), 'ping')
     expect(text).toMatch(/^HTTP\/1\.1 101 /)
     expect(double.calls[0]).toBe('GET /v1/attestation')
     expect(behind.seen).toHaveLength(1)
+    expect(lines).toEqual([expect.objectContaining({ status: 101, outcome: 'unread' })])
+  })
+
+  it('that the gateway does not make is told with the gateway’s own answer', async () => {
+    for (const status of [200, 404, 500]) {
+      const { lines, raw } = await connect({}, {}, (_req, res) => void res.writeHead(status).end())
+      expect(await raw(upgrade('/log/stream'))).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+      expect(lines).toEqual([expect.objectContaining({ status, outcome: 'unread' })])
+    }
+  })
+
+  it('to a gateway that is not there, or says nothing, is refused, and told as such', async () => {
+    const gone = await connect()
+    gone.behind.close()
+    const mute = await connect({}, { timeoutMs: 1 }, () => {})
+    for (const { lines, raw } of [gone, mute]) {
+      expect(await raw(upgrade('/log/stream'))).toMatch(/^HTTP\/1\.1 503 /)
+      const refused = { status: 503, outcome: 'refused', code: 'gateway.unreachable' }
+      expect(lines).toEqual([expect.objectContaining(refused)])
+    }
+  })
+
+  it('whose caller leaves has a line too', async () => {
+    const arrived = Promise.withResolvers<void>()
+    const told = Promise.withResolvers<Line>()
+    const { proxy } = await connect({}, { onEnd: told.resolve }, () => arrived.resolve())
+    const caller = netConnect(Number(new URL(proxy.url).port), '127.0.0.1')
+    caller.write(`${upgrade('/log/stream').join('\r\n')}\r\n\r\n`)
+    await arrived.promise
+    caller.resetAndDestroy()
+    expect(await told.promise).toMatchObject({ outcome: 'refused', code: 'session.aborted' })
   })
 
   it('is refused to a machine that does not verify, and wherever a call for a workload goes', async () => {

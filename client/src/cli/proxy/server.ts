@@ -12,7 +12,7 @@ import { createSealedFetch } from '../../fetch/sealed-fetch.ts'
 import { Gateway } from '../../gateway.ts'
 import { guard } from './guard.ts'
 import { sealedCall } from './sealed-call.ts'
-import { isUnread, Unread } from './unread.ts'
+import { isUnread, refuse, Unread } from './unread.ts'
 import { type Entry, VerdictRing } from './verdict-ring.ts'
 import { writeResponse } from './write-response.ts'
 
@@ -24,6 +24,8 @@ export interface ProxyOptions extends Omit<AttestOptions, 'apiKey' | 'signal'> {
   workload?: string
   now: () => number
   onEnd: (line: Line) => void
+  /** How long the gateway may say nothing on a way that is not sealed; a minute unless told. */
+  timeoutMs?: number
 }
 
 /** How one request ended. `unread` and `refused` were not to be sealed, or not to be served. */
@@ -79,7 +81,7 @@ class Door {
   readonly #upgraded = new Set<Duplex>()
 
   constructor(options: ProxyOptions) {
-    const { fetch, now, policy, strict, url, workload } = options
+    const { fetch, now, policy, strict, timeoutMs, url, workload } = options
     const gateway = new Gateway({ url })
     const reach = { policy, now, ...(fetch && { fetch }) }
     const attester = new Attester({ attest: (signal) => attest({ ...reach, url, signal }), now })
@@ -95,6 +97,7 @@ class Door {
       gateway: gateway.url,
       keys: !gateway.inClear,
       attest: () => attester.get(),
+      ...(timeoutMs !== undefined && { timeoutMs }),
     })
   }
 
@@ -132,11 +135,11 @@ class Door {
       guard(req)
       if (!isUnread(req))
         throw new SealedError('endpoint.unknown', 'no upgrade is passed on to this path')
-      await this.#unread.upgrade(req, socket, head)
-      end({ ...none, status: 101, outcome: 'unread', code: null })
+      const status = await this.#unread.upgrade(req, socket, head)
+      end({ ...none, status, outcome: 'unread', code: null })
     } catch (error) {
       const { status } = failureResponse(error, false)
-      socket.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+      refuse(socket, status)
       end({ ...none, status, outcome: 'refused', code: codeOf(error) })
     }
   }

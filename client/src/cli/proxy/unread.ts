@@ -66,19 +66,23 @@ export interface UnreadOptions {
   keys: boolean
   /** Rejects when the machine must not be spoken to. */
   attest: () => Promise<unknown>
+  /** How long a gateway may say nothing; a minute unless told. */
+  timeoutMs?: number
 }
 
 export class Unread {
   readonly #options: UnreadOptions
+  readonly #timeoutMs: number
   readonly #proxy: ReturnType<typeof httpProxy.createProxyServer>
 
   constructor(options: UnreadOptions) {
     this.#options = options
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     this.#proxy = httpProxy.createProxyServer({
       target: options.gateway,
       changeOrigin: true,
       selfHandleResponse: true,
-      proxyTimeout: TIMEOUT_MS,
+      proxyTimeout: this.#timeoutMs,
     })
     this.#proxy.on('proxyReq', (out, _req, res) => void res.once('close', () => out.destroy()))
     this.#proxy.on('proxyRes', (answer, _req, res) => {
@@ -86,24 +90,9 @@ export class Unread {
       // A connection that breaks on one side is broken on the other.
       void pipeline(answer, res).catch(() => {})
     })
-    this.#proxy.on('proxyReqWs', (out, _req, socket) => {
-      socket.once('close', () => out.destroy())
-      out.once('upgrade', (_answer: IncomingMessage, upstream: Duplex) => {
-        socket.once('close', () => upstream.destroy())
-        upstream.once('close', () => socket.destroy())
-      })
-      // Instead of an upgrade, an ordinary answer: its status goes on, its body does not.
-      out.once('response', (answer: IncomingMessage) => {
-        answer.headers = { connection: 'close', 'content-length': '0' }
-        answer.destroy()
-        setImmediate(() => socket.end())
-      })
-    })
     this.#proxy.on('error', (cause, _req, to) => {
-      if (!('writeHead' in to)) return void to.destroy()
-      if (to.headersSent || to.destroyed) return void to.destroy()
-      const error = new SealedError('gateway.unreachable', 'the gateway does not answer', { cause })
-      void writeResponse(failureResponse(error, false), to).catch(() => {})
+      if (!('writeHead' in to) || to.headersSent || to.destroyed) return void to.destroy()
+      void writeResponse(failureResponse(unreachable(cause), false), to).catch(() => {})
     })
   }
 
@@ -115,16 +104,50 @@ export class Unread {
     await over
   }
 
-  /** Throws when the machine does not verify, and for anything but a WebSocket. */
-  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  /**
+   * Gives the status that the gateway answered with, 101 where it took the upgrade. Throws when the machine does not
+   * verify, for anything but a WebSocket, and when either side leaves before there is an answer.
+   */
+  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<number> {
     if (req.method !== 'GET' || req.headers.upgrade?.toLowerCase() !== 'websocket')
       throw new SealedError('request.unsupported', 'the one upgrade is websocket', {
         param: 'upgrade',
       })
     this.#limit(req, [...PASSED, ...UPGRADE])
     req.headers.connection = 'Upgrade'
-    await this.#options.attest()
-    if (!socket.destroyed) unwarned(() => this.#proxy.ws(req, socket, head))
+    const gone = new Promise<never>((_resolve, reject) =>
+      socket.once('close', () => reject(new SealedError('session.aborted', 'the caller has left'))),
+    )
+    await Promise.race([this.#options.attest(), gone])
+    return Promise.race([this.#upgraded(req, socket, head), gone])
+  }
+
+  #upgraded(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#proxy.once('proxyReqWs', (out) => {
+        socket.once('close', () => out.destroy())
+        out.setTimeout(this.#timeoutMs, () => out.destroy())
+        out.once('upgrade', (_answer: IncomingMessage, upstream: Duplex) => {
+          socket.once('close', () => upstream.destroy())
+          upstream.once('close', () => socket.destroy())
+          resolve(101)
+        })
+        // Instead of an upgrade, an ordinary answer: its status goes on, its body does not.
+        out.once('response', (answer: IncomingMessage) => {
+          answer.headers = { connection: 'close', 'content-length': '0' }
+          answer.destroy()
+          setImmediate(() => socket.end())
+          resolve(answer.statusCode!)
+        })
+      })
+      unwarned(() =>
+        this.#proxy.ws(req, socket, head, {}, (cause) => {
+          const error = unreachable(cause)
+          refuse(socket, failureResponse(error, false).status)
+          reject(error)
+        }),
+      )
+    })
   }
 
   #limit(req: IncomingMessage, names: readonly string[]): void {
@@ -142,6 +165,15 @@ export class Unread {
     )
   }
 }
+
+/** Instead of an upgrade. */
+export function refuse(socket: Duplex, status: number): void {
+  if (!socket.writable) return
+  socket.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}
+
+const unreachable = (cause: Error) =>
+  new SealedError('gateway.unreachable', 'the gateway does not answer', { cause })
 
 /** Headers of an answer without those that speak of its connection. */
 function endToEnd({ headers }: IncomingMessage): Record<string, string | string[]> {

@@ -1,22 +1,24 @@
-// What stands behind a proxy's unread paths, on a real socket: notes every request that reaches it, and answers as told.
-// Sealed calls do not come here: they go through the fetch that a test gives the proxy.
+// What stands behind a proxy's unread paths, on a real socket: notes every request that reaches it, and answers as told,
+// or takes an upgrade where it was told nothing. Sealed calls do not come here: they go through the fetch that a test gives the proxy.
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 
-export async function upstream(answer: RequestListener = (_req, res) => void res.end('{}')) {
+export async function upstream(answer?: RequestListener) {
   const seen: IncomingMessage[] = []
   const server = createServer((req, res) => {
     seen.push(req)
-    answer(req, res)
+    if (answer) answer(req, res)
+    else res.end('{}')
   })
-  server.on('upgrade', (req, socket) => {
-    seen.push(req)
-    socket.write(
-      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
-    )
-    socket.pipe(socket)
-    socket.on('error', () => {})
-  })
+  if (!answer)
+    server.on('upgrade', (req, socket) => {
+      seen.push(req)
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+      )
+      socket.pipe(socket)
+      socket.on('error', () => {})
+    })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
     seen,
