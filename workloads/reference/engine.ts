@@ -26,13 +26,16 @@ interface Layer {
 }
 
 /**
- * out[r] = Σ matrix[r, c] · x[c], the matrix row-major, its columns a multiple of four. Four sums run side by side: one
- * alone would wait for each addition before the next.
+ * out[from + r] = Σ matrix[r, c] · x[c], the matrix row-major, its columns a multiple of four. Four sums run side by side:
+ * one alone would wait for each addition before the next.
  */
-function multiply(out: Float32Array, matrix: Float32Array, x: Float32Array): void {
+function multiply(out: Float32Array, matrix: Float32Array, x: Float32Array, from = 0): void {
   const columns = x.length
-  for (let row = 0, at = 0; row < out.length; row++, at += columns) {
-    let [a, b, c, d] = [0, 0, 0, 0]
+  for (let row = from, at = 0; at < matrix.length; row++, at += columns) {
+    let a = 0
+    let b = 0
+    let c = 0
+    let d = 0
     for (let i = 0; i < columns; i += 4) {
       a += matrix[at + i]! * x[i]!
       b += matrix[at + i + 1]! * x[i + 1]!
@@ -75,7 +78,10 @@ export class Engine {
   }
 }
 
-/** One sequence: its cache, and what its layers showed of each token. */
+/**
+ * One sequence: its cache, and what its layers showed of each token. Every array that a step fills is made once: made anew
+ * they would be most of what is collected, and a container's small heap collects often.
+ */
 export class Sequence {
   /** Hidden states after each layer, [token][layer · hidden_size]. */
   readonly states: Float32Array[] = []
@@ -83,8 +89,18 @@ export class Sequence {
   readonly #embeddings: Float32Array
   readonly #norm: Float32Array
   readonly #layers: readonly Layer[]
-  readonly #keys: Float32Array[][]
-  readonly #values: Float32Array[][]
+  /** Of each layer, [token · hidden_size]. */
+  readonly #keys: Float32Array[]
+  readonly #values: Float32Array[]
+  readonly #x: Float32Array
+  readonly #normed: Float32Array
+  readonly #query: Float32Array
+  readonly #scores: Float64Array
+  readonly #mixed: Float32Array
+  readonly #product: Float32Array
+  readonly #gate: Float32Array
+  readonly #up: Float32Array
+  readonly #logits: Float32Array
 
   constructor(
     config: ModelConfig,
@@ -92,106 +108,127 @@ export class Sequence {
     norm: Float32Array,
     layers: readonly Layer[],
   ) {
+    const { hidden_size, intermediate_size, max_position_embeddings, vocab_size } = config
     this.#config = config
     this.#embeddings = embeddings
     this.#norm = norm
     this.#layers = layers
-    this.#keys = layers.map(() => [])
-    this.#values = layers.map(() => [])
+    const cache = () => layers.map(() => new Float32Array(max_position_embeddings * hidden_size))
+    this.#keys = cache()
+    this.#values = cache()
+    this.#x = new Float32Array(hidden_size)
+    this.#normed = new Float32Array(hidden_size)
+    this.#query = new Float32Array(hidden_size)
+    this.#scores = new Float64Array(max_position_embeddings)
+    this.#mixed = new Float32Array(hidden_size)
+    this.#product = new Float32Array(hidden_size)
+    this.#gate = new Float32Array(intermediate_size)
+    this.#up = new Float32Array(intermediate_size)
+    this.#logits = new Float32Array(vocab_size)
   }
 
   get length(): number {
     return this.states.length
   }
 
-  /** Takes one token and returns the logits for the next. */
+  /** Takes one token and returns the logits for the next, which the next step overwrites. */
   step(token: number): Float32Array {
-    const { hidden_size: size, vocab_size } = this.#config
-    const x = this.#embeddings.slice(token * size, (token + 1) * size)
+    const { hidden_size: size } = this.#config
+    this.#x.set(this.#embeddings.subarray(token * size, (token + 1) * size))
     const seen = new Float32Array(this.#layers.length * size)
     for (const [i, layer] of this.#layers.entries()) {
-      this.#attend(x, layer, i)
-      this.#feedForward(x, layer)
-      seen.set(x, i * size)
+      this.#attend(layer, i)
+      this.#feedForward(layer)
+      seen.set(this.#x, i * size)
     }
     this.states.push(seen)
-    const logits = new Float32Array(vocab_size)
-    multiply(logits, this.#embeddings, this.#normalise(x, this.#norm))
-    return logits
+    this.#normalise(this.#norm)
+    multiply(this.#logits, this.#embeddings, this.#normed)
+    return this.#logits
   }
 
-  #attend(x: Float32Array, layer: Layer, index: number): void {
+  #attend(layer: Layer, index: number): void {
     const { hidden_size: size, num_attention_heads: heads } = this.#config
-    const normed = this.#normalise(x, layer.attentionNorm)
-    const [query, key, value] = [layer.query, layer.key, layer.value].map((matrix) => {
-      const out = new Float32Array(size)
-      multiply(out, matrix, normed)
-      return out
-    }) as [Float32Array, Float32Array, Float32Array]
-    this.#rotate(query)
-    this.#rotate(key)
-    const keys = this.#keys[index]!
-    const values = this.#values[index]!
-    keys.push(key)
-    values.push(value)
-    const width = size / heads
-    const mixed = new Float32Array(size)
+    const [query, scores, mixed] = [this.#query, this.#scores, this.#mixed]
+    const [keys, values] = [this.#keys[index]!, this.#values[index]!]
+    const [here, tokens, width] = [this.length * size, this.length + 1, size / heads]
+    this.#normalise(layer.attentionNorm)
+    multiply(query, layer.query, this.#normed)
+    multiply(keys, layer.key, this.#normed, here)
+    multiply(values, layer.value, this.#normed, here)
+    this.#rotate(query, 0)
+    this.#rotate(keys, here)
+    mixed.fill(0)
     for (let head = 0; head < size; head += width) {
-      const weights = softmax(
-        keys.map((other) => dot(query, other, head, width) / Math.sqrt(width)),
-      )
-      for (const [position, weight] of weights.entries())
-        for (let i = head; i < head + width; i++) mixed[i]! += weight * values[position]![i]!
+      for (let token = 0; token < tokens; token++)
+        scores[token] = dot(query, head, keys, token * size + head, width) / Math.sqrt(width)
+      softmax(scores, tokens)
+      for (let token = 0; token < tokens; token++)
+        for (let i = head; i < head + width; i++)
+          mixed[i]! += scores[token]! * values[token * size + i]!
     }
-    addProduct(x, layer.output, mixed)
+    this.#addProduct(layer.output, mixed)
   }
 
-  #feedForward(x: Float32Array, layer: Layer): void {
-    const normed = this.#normalise(x, layer.mlpNorm)
-    const gate = new Float32Array(this.#config.intermediate_size)
-    const up = new Float32Array(this.#config.intermediate_size)
-    multiply(gate, layer.gate, normed)
-    multiply(up, layer.up, normed)
+  #feedForward(layer: Layer): void {
+    const [gate, up] = [this.#gate, this.#up]
+    this.#normalise(layer.mlpNorm)
+    multiply(gate, layer.gate, this.#normed)
+    multiply(up, layer.up, this.#normed)
     for (let i = 0; i < gate.length; i++) gate[i] = (gate[i]! / (1 + Math.exp(-gate[i]!))) * up[i]!
-    addProduct(x, layer.down, gate)
+    this.#addProduct(layer.down, gate)
   }
 
-  #normalise(x: Float32Array, weight: Float32Array): Float32Array {
+  #normalise(weight: Float32Array): void {
+    const x = this.#x
     let squares = 0
-    for (const value of x) squares += value * value
+    for (let i = 0; i < x.length; i++) squares += x[i]! * x[i]!
     const scale = 1 / Math.sqrt(squares / x.length + this.#config.rms_norm_eps)
-    return x.map((value, i) => value * scale * weight[i]!)
+    for (let i = 0; i < x.length; i++) this.#normed[i] = x[i]! * scale * weight[i]!
   }
 
-  #rotate(x: Float32Array): void {
+  /** The token at `from`, which is the latest. */
+  #rotate(x: Float32Array, from: number): void {
     const { hidden_size: size, num_attention_heads: heads, rope_theta } = this.#config
     const half = size / heads / 2
-    for (let head = 0; head < size; head += 2 * half)
+    for (let head = from; head < from + size; head += 2 * half)
       for (let i = 0; i < half; i++) {
         const angle = this.length * rope_theta ** (-i / half)
-        const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
-        const [first, second] = [x[head + i]!, x[head + half + i]!]
+        const cos = Math.cos(angle)
+        const sin = Math.sin(angle)
+        const first = x[head + i]!
+        const second = x[head + half + i]!
         x[head + i] = first * cos - second * sin
         x[head + half + i] = second * cos + first * sin
       }
   }
+
+  #addProduct(matrix: Float32Array, y: Float32Array): void {
+    multiply(this.#product, matrix, y)
+    for (let i = 0; i < this.#x.length; i++) this.#x[i]! += this.#product[i]!
+  }
 }
 
-function dot(a: Float32Array, b: Float32Array, from: number, count: number): number {
+function dot(
+  a: Float32Array,
+  fromA: number,
+  b: Float32Array,
+  fromB: number,
+  count: number,
+): number {
   let sum = 0
-  for (let i = from; i < from + count; i++) sum += a[i]! * b[i]!
+  for (let i = 0; i < count; i++) sum += a[fromA + i]! * b[fromB + i]!
   return sum
 }
 
-function softmax(scores: number[]): number[] {
-  const top = Math.max(...scores)
-  const raised = scores.map((score) => Math.exp(score - top))
-  const sum = raised.reduce((total, value) => total + value, 0)
-  return raised.map((value) => value / sum)
-}
-
-function addProduct(x: Float32Array, matrix: Float32Array, y: Float32Array): void {
-  const out = new Float32Array(x.length)
-  multiply(out, matrix, y)
-  for (let i = 0; i < x.length; i++) x[i]! += out[i]!
+/** Of the first so many. */
+function softmax(scores: Float64Array, count: number): void {
+  let top = Number.NEGATIVE_INFINITY
+  for (let i = 0; i < count; i++) top = Math.max(top, scores[i]!)
+  let sum = 0
+  for (let i = 0; i < count; i++) {
+    scores[i] = Math.exp(scores[i]! - top)
+    sum += scores[i]!
+  }
+  for (let i = 0; i < count; i++) scores[i]! /= sum
 }
