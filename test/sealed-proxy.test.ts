@@ -3,15 +3,17 @@
 // Mutants: `isUnread` true for a call for a workload; the verdict on the machine passed over in both `attest` and `ask`.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { resolve } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { decodeReceipt } from '@sealed/protocol'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { REPOSITORY } from '../scripts/instance/paths.ts'
 import { eventually, World } from './support/instance.ts'
 import { python } from './support/python.ts'
 
-const SEALED = resolve(import.meta.dirname, '..', 'client', 'bin', 'sealed.ts')
+const SEALED = join(REPOSITORY, 'client', 'bin', 'sealed.ts')
 const run = promisify(execFile)
 const model = 'sealed-demo'
 const messages = [{ role: 'user' as const, content: 'What is a lighthouse?' }]
@@ -117,6 +119,23 @@ describe('through sealed proxy', () => {
       await good.logged(`verified receipt ${receipt_id} `)
     }
     expect(good.log()).not.toMatch(/lighthouse|Warning/)
+  })
+
+  test('README’s own lines for the openai SDK run as they stand, sealed and plain', async () => {
+    const readme = await readFile(join(REPOSITORY, 'README.md'), 'utf8')
+    const blocks = [...readme.matchAll(/```(?:js|ts)\n(.+?)```/gs)].map(([, code]) => code!)
+    expect(blocks).toHaveLength(2)
+    const [sealed, both] = blocks.map((code) =>
+      code
+        .replaceAll('http://127.0.0.1:8080', world.url)
+        .replaceAll('http://127.0.0.1:8081', good.url)
+        .replace('.sealed/default/policy.json', world.instance.paths.policy),
+    )
+    const shown = async (code: string) =>
+      (await run(process.execPath, ['--input-type=module', '-e', code], { cwd: REPOSITORY })).stdout
+    const said = 'Solid-hoofed herbivorous quadruped domesticated since prehistoric times.\n'
+    expect(await shown(sealed!)).toBe(said)
+    expect(await shown(`import OpenAI from 'openai'\n${both}`)).toBe(said.repeat(4))
   })
 
   test('nothing reaches a workload under a policy that the machine does not satisfy', async () => {

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { ask } from './ask.ts'
 import { attest, currentTransportKey, inspect } from './attest.ts'
 import { VerdictError } from './failure.ts'
+import { createSealedFetch } from './fetch/sealed-fetch.ts'
 import { type Bends, errorResponse, serve } from './test-support/gateway-double.ts'
 import { hexOf, MachineDouble, NOW } from './test-support/machine-double.ts'
 
@@ -26,6 +27,21 @@ describe('attest', () => {
     expect(attested.transportKey).toEqual(machine.document.transport_keys[0])
     const challenge = attested.verdict.checks.find(({ id }) => id === 'document.challenge')
     expect(challenge).toMatchObject({ result: 'pass', required: true })
+  })
+
+  it.each([
+    ['none at all', () => null],
+    ['a name', () => 'dev'],
+    ['one without a member', () => ({ ...machine.policy, workloads: undefined })],
+    ['one that says more than is known', () => ({ ...machine.policy, workload: [] })],
+  ])('asks nothing under what is no policy: %s', async (_name, policy) => {
+    const { attested, calls } = attestWith({}, policy() as never)
+    await expect(attested).rejects.toMatchObject({ code: 'config.invalid' })
+    expect(calls).toEqual([])
+    const options = { gateway: url, policy: policy() as never }
+    expect(() => createSealedFetch(options)).toThrow(
+      expect.objectContaining({ code: 'config.invalid' }),
+    )
   })
 
   it('sends a fresh nonce of 32 bytes each time', async () => {

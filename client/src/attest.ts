@@ -2,6 +2,7 @@
 // returns may be asked; there is no way round it and no fallback to the plain door.
 import {
   type AttestationDocument,
+  checkPolicy,
   documentDigest,
   keySetDigest,
   type Policy,
@@ -46,19 +47,20 @@ const MAX_ANSWER_BYTES = 2 * 1024 * 1024
 const NONCE_BYTES = 32
 
 /**
- * Fetches a document with a fresh nonce and judges it; a verdict other than `verified` is returned like any other.
+ * Fetches a document with a fresh nonce and judges it; throws `config.invalid` for what is no policy. A verdict other than `verified` is returned like any other.
  * Without a challenge quote the verdict is at most `incomplete`: a document alone may be a recording.
  */
 export const inspect = (options: AttestOptions): Promise<Inspection> =>
   inspectAt(new Gateway(options), options)
 
 async function inspectAt(gateway: Gateway, options: AttestOptions): Promise<Inspection> {
+  const policy = checkPolicy(options.policy)
   const nonce = randomBytes(NONCE_BYTES)
   const path = `/v1/attestation?nonce=${toBase64url(nonce)}`
   const answer = parse(await gateway.get(path, MAX_ANSWER_BYTES, options.signal), gateway.url)
   const { challenge, document } = answer
   const input = { document, ...(challenge && { challenge: { nonce, answer: challenge } }) }
-  const verdict = await verifyDocument(input, options.policy, options.now?.())
+  const verdict = await verifyDocument(input, policy, options.now?.())
   return {
     document,
     documentDigest: await documentDigest(document),

@@ -1,5 +1,7 @@
 // A verifier's policy: what a file may say, and that the default accepts nothing it was not told of.
+
 import { describe, expect, it } from 'vitest'
+import { utf8 } from './bytes.ts'
 import { GOOGLE_AK_ROOTS, parsePolicy, STRICT_POLICY } from './policy.ts'
 
 const invalid = expect.objectContaining({ code: 'config.invalid' })
@@ -65,6 +67,12 @@ describe('a policy file', () => {
     ['workloads', [['*'], null]],
   ])('has %s as specified', (member, values) => {
     for (const value of values) expect(() => parse({ [member]: value })).toThrow(invalid)
+  })
+
+  it('may be given as the bytes of its file', () => {
+    expect(parsePolicy(utf8(JSON.stringify(POLICY)))).toEqual(POLICY)
+    const bytes = Uint8Array.of(0xff, 0xfe)
+    expect(() => parsePolicy(bytes)).toThrow(expect.objectContaining({ code: 'encoding.invalid' }))
   })
 
   it('has no member twice', () => {

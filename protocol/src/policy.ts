@@ -1,6 +1,7 @@
 // A verifier's policy: whose word it takes and what it insists on. A file that a person reviewed, or the strict
 // default, which no software TPM passes.
 import * as v from 'valibot'
+import { fromUtf8 } from './bytes.ts'
 import { witnessKeySchema } from './cosignature.ts'
 import { parseStrict } from './json.ts'
 import { check, digest, hex, integer, text } from './schema.ts'
@@ -75,9 +76,13 @@ export const policySchema = v.strictObject({
 })
 export type Policy = v.InferOutput<typeof policySchema>
 
-/** Parses a policy file; throws `json.invalid` or `config.invalid`. */
-export const parsePolicy = (source: string): Policy =>
-  check(policySchema, parseStrict(source), 'policy', 'config.invalid')
+/** Parses a policy file, its text or its bytes; throws `encoding.invalid`, `json.invalid` or `config.invalid`. */
+export const parsePolicy = (source: string | Uint8Array): Policy =>
+  checkPolicy(parseStrict(typeof source === 'string' ? source : fromUtf8(source)))
+
+/** What is to be a policy already: one that nobody parsed may lack a member, or have one that means nothing. */
+export const checkPolicy = (value: unknown): Policy =>
+  check(policySchema, value, 'policy', 'config.invalid')
 
 /** Roots of Google's endorsement and attestation keys: `EK/AK CA Root` and the older `tpm_ek_root_1`. */
 export const GOOGLE_AK_ROOTS = [

@@ -78,7 +78,7 @@ export async function reapSwtpm(directory: string): Promise<void> {
     const [starterPid, ticks] = starter?.slice(STARTER.length + 1).split(':') ?? []
     if (starterPid && ticks === (await startTicks(starterPid)))
       throw new Error(
-        `the software TPM in ${directory} is in use: swtpm ${pid} of process ${starterPid}`,
+        `the software TPM in ${directory} is in use: swtpm ${pid} of process ${starterPid}, an instance on the same state; end that one first (kill ${starterPid})`,
       )
     process.kill(Number(pid), 'SIGKILL')
   }

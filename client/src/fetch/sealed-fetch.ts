@@ -1,6 +1,6 @@
 // A `fetch` for OpenAI's SDK, Vercel's AI SDK and whatever else takes one: the machine is attested before it is asked, the
 // request goes out encrypted to it, and no answer ends well whose receipt does not verify.
-import type { Policy } from '@sealed/protocol'
+import { checkPolicy, type Policy } from '@sealed/protocol'
 import { ask } from '../ask.ts'
 import { attest } from '../attest.ts'
 import { Attester } from '../attester.ts'
@@ -38,7 +38,7 @@ export interface SealedFetchOptions {
 }
 
 /**
- * Throws `request.invalid` for a gateway's address that cannot be used. The fetch rejects only when its signal is
+ * Throws `request.invalid` for a gateway's address that cannot be used, `config.invalid` for what is no policy. The fetch rejects only when its signal is
  * aborted; any other failure is a Response with OpenAI's error object, of a status that invites sending again (429 or
  * 503 with `Retry-After`) only where no key can have been revealed.
  *
@@ -48,7 +48,8 @@ export interface SealedFetchOptions {
  * ```
  */
 export function createSealedFetch(options: SealedFetchOptions): SdkFetch {
-  const { attestationMaxAgeMs, gateway: url, policy, ...rest } = options
+  const { attestationMaxAgeMs, gateway: url, ...rest } = options
+  const policy = checkPolicy(options.policy)
   const { apiKey, fetch, now } = rest
   const reach = { url, ...(apiKey && { apiKey }), ...(fetch && { fetch }), ...(now && { now }) }
   const attester = new Attester({
