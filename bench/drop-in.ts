@@ -27,8 +27,15 @@ interface Pace {
 }
 /** As fast as a busy server of language models writes to each of many, for an answer of a few paragraphs. */
 const STEADY: Pace = { events: 200, everyMs: 40 }
-/** Streams that each of those at a time has, one after the other. */
-const STREAMS_EACH = 2
+/**
+ * Rounds, and how many streams each of those at a time has in one, one after the other. A crowd's first come while the
+ * others do not yet, so it has two; a single stream's events are few, and how fast the machine wakes changes with time.
+ */
+const STREAMS = new Map([
+  [1, { rounds: 5, each: 1 }],
+  [32, { rounds: 1, each: 2 }],
+  [256, { rounds: 1, each: 2 }],
+])
 /** More than two cores carry at 256 at a time. */
 const BURST: Pace = { events: 20, everyMs: 10 }
 const bodyOf = (more: object = {}) =>
@@ -112,22 +119,22 @@ async function stream(path: Path, pace: Pace, delays: number[]): Promise<void> {
 /** Streams at the pace of tokens, which begin and end at any time while others go on. */
 async function compareStreams(paths: readonly Path[], connections: number): Promise<void> {
   const { events, everyMs } = STEADY
-  const found: number[][] = []
-  for (const path of paths) {
-    const delays: number[] = []
-    await path.prepare?.(STREAMS_EACH * connections, streamed(STEADY))
-    await Promise.all(
-      Array.from({ length: connections }, async (_, i) => {
-        await delay((i * events * everyMs) / connections)
-        for (let n = 0; n < STREAMS_EACH; n++) await stream(path, STEADY, delays)
-      }),
-    )
-    await path.settle?.()
-    found.push(delays)
-  }
+  const { rounds, each } = STREAMS.get(connections)!
+  const found: number[][] = paths.map(() => [])
+  for (let round = 0; round < rounds; round++)
+    for (const [i, path] of paths.entries()) {
+      await path.prepare?.(each * connections, streamed(STEADY))
+      await Promise.all(
+        Array.from({ length: connections }, async (_, n) => {
+          await delay((n * events * everyMs) / connections)
+          for (let left = each; left > 0; left--) await stream(path, STEADY, found[i]!)
+        }),
+      )
+      await path.settle?.()
+    }
   const bare = median(found[0]!)
   table(
-    `streams of ${events} events, one each ${everyMs} ms, ${connections} at a time, ${STREAMS_EACH * connections} of them`,
+    `streams of ${events} events, one each ${everyMs} ms, ${connections} at a time, ${rounds * each * connections} of them`,
     ['', 'delay of an event, p50 ms', 'p99', 'added p50'],
     paths.map(({ name }, i) => {
       const delays = found[i]!
