@@ -47,8 +47,9 @@ const MAX_ANSWER_BYTES = 2 * 1024 * 1024
 const NONCE_BYTES = 32
 
 /**
- * Fetches a document with a fresh nonce and judges it; throws `config.invalid` for what is no policy. A verdict other than `verified` is returned like any other.
- * Without a challenge quote the verdict is at most `incomplete`: a document alone may be a recording.
+ * Fetches a document with a fresh nonce and judges it; a verdict other than `verified` is returned like any other.
+ * Without a challenge quote the verdict is at most `incomplete`: a document alone may be a recording. Throws
+ * `config.invalid` for what is no policy.
  */
 export const inspect = (options: AttestOptions): Promise<Inspection> =>
   inspectAt(new Gateway(options), options)

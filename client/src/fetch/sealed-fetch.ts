@@ -38,9 +38,9 @@ export interface SealedFetchOptions {
 }
 
 /**
- * Throws `request.invalid` for a gateway's address that cannot be used, `config.invalid` for what is no policy. The fetch rejects only when its signal is
- * aborted; any other failure is a Response with OpenAI's error object, of a status that invites sending again (429 or
- * 503 with `Retry-After`) only where no key can have been revealed.
+ * Throws `request.invalid` for a gateway's address that cannot be used, `config.invalid` for what is no policy. The fetch
+ * rejects only when its signal is aborted; any other failure is a Response with OpenAI's error object, of a status that
+ * invites sending again (429 or 503 with `Retry-After`) only where no key can have been revealed.
  *
  * ```ts
  * const fetch = createSealedFetch({ gateway: 'https://gateway.example', policy })

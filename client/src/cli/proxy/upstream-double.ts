@@ -1,5 +1,6 @@
 // What stands behind a proxy's unread paths, on a real socket: notes every request that reaches it, and answers as told,
-// or takes an upgrade where it was told nothing. Sealed calls do not come here: they go through the fetch that a test gives the proxy.
+// or takes an upgrade where it was told nothing. Sealed calls do not come here: they go through the fetch that a test
+// gives the proxy.
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 
