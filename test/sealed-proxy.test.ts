@@ -123,7 +123,7 @@ describe('through sealed proxy', () => {
 
   test('README’s own lines for the openai SDK run as they stand, sealed and plain', async () => {
     const readme = await readFile(join(REPOSITORY, 'README.md'), 'utf8')
-    const blocks = [...readme.matchAll(/```(?:js|ts)\n(.+?)```/gs)].map(([, code]) => code!)
+    const blocks = [...readme.matchAll(/```js\n(.+?)```/gs)].map(([, code]) => code!)
     expect(blocks).toHaveLength(2)
     const [sealed, both] = blocks.map((code) =>
       code
@@ -135,7 +135,7 @@ describe('through sealed proxy', () => {
       (await run(process.execPath, ['--input-type=module', '-e', code], { cwd: REPOSITORY })).stdout
     const said = 'Solid-hoofed herbivorous quadruped domesticated since prehistoric times.\n'
     expect(await shown(sealed!)).toBe(said)
-    expect(await shown(`import OpenAI from 'openai'\n${both}`)).toBe(said.repeat(4))
+    expect(await shown(both!)).toBe(said.repeat(4))
   })
 
   test('nothing reaches a workload under a policy that the machine does not satisfy', async () => {

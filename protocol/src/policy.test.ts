@@ -1,5 +1,4 @@
 // A verifier's policy: what a file may say, and that the default accepts nothing it was not told of.
-
 import { describe, expect, it } from 'vitest'
 import { utf8 } from './bytes.ts'
 import { GOOGLE_AK_ROOTS, parsePolicy, STRICT_POLICY } from './policy.ts'
