@@ -162,6 +162,15 @@ describe('through sealed proxy', () => {
     }
   })
 
+  test('nothing reaches a workload for a model that the machine does not have', async () => {
+    const before = await position()
+    const body = bodyOf({ model: 'gpt-0' })
+    const { stdout } = await curl(`${good.url}/v1/chat/completions`, body, '-w', '%{http_code}')
+    expect(stdout.endsWith('}404')).toBe(true)
+    expect(JSON.parse(stdout.slice(0, -3)).error).toMatchObject({ code: 'workload.unknown' })
+    expect((await position()) - before).toBe(1)
+  })
+
   test('an upgrade reaches the gateway on public paths alone', async () => {
     const upgrade = (path: string) =>
       run('curl', [

@@ -49,6 +49,20 @@ describe('an attestation that is kept', () => {
     expect(state.made).toBe(2)
   })
 
+  it('is made anew when it is doubted, unless it was made just now or it is another by then', async () => {
+    const { attester, state } = kept()
+    const first = await attester.get()
+    state.now += 29_999
+    attester.doubt(first)
+    expect(await attester.get()).toBe(first)
+    state.now += 1
+    attester.doubt({ ...first })
+    expect(await attester.get()).toBe(first)
+    attester.doubt(first)
+    expect(await attester.get()).not.toBe(first)
+    expect(state.made).toBe(2)
+  })
+
   it('is made anew when it is too old', async () => {
     const { attester, state } = kept({ maxAgeMs: 1000 })
     await attester.get()

@@ -14,11 +14,13 @@ export interface AttesterOptions {
 
 /** A key is left this long before it ends: the envelope still has to arrive. */
 const MARGIN_MS = 60_000
+/** Whoever asks for what is not there again and again has the machine attested no more often. */
+const DOUBTED_AFTER_MS = 30_000
 
 export class Attester {
   readonly #options: AttesterOptions
   #pending: Promise<Attested> | undefined
-  #kept: { attested: Attested; until: number } | undefined
+  #kept: { attested: Attested; made: number; until: number } | undefined
 
   constructor(options: AttesterOptions) {
     this.#options = options
@@ -39,12 +41,17 @@ export class Attester {
     if (this.#kept?.attested === attested) this.#kept = undefined
   }
 
+  /** The machine may no longer be what this says: the next request attests again, unless it was attested just now. */
+  doubt(attested: Attested): void {
+    if (this.#kept && this.#now() - this.#kept.made >= DOUBTED_AFTER_MS) this.forget(attested)
+  }
+
   async #attest(): Promise<Attested> {
     const { attest, maxAgeMs = 3_600_000, timeoutMs = 30_000 } = this.#options
     const started = this.#now()
     const attested = await attest(AbortSignal.timeout(timeoutMs))
     const keyEnds = attested.transportKey.not_after_ms - MARGIN_MS
-    this.#kept = { attested, until: Math.min(started + maxAgeMs, keyEnds) }
+    this.#kept = { attested, made: started, until: Math.min(started + maxAgeMs, keyEnds) }
     return attested
   }
 

@@ -125,6 +125,7 @@ describe('the launch of a boot', () => {
     egress: [],
     image: 'c1'.repeat(32),
     name: 'demo',
+    models: ['m'],
     prefix_cache: 'off',
     seal_policy: 'request',
   }

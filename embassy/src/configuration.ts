@@ -66,6 +66,7 @@ export const measuredConfiguration = (
     digest,
     egress: config.egress,
     image: config.image,
+    models: config.models,
     name: config.name,
     prefix_cache: config.prefix_cache,
     seal_policy: config.seal_policy,

@@ -1,6 +1,6 @@
 // What the embassy says of itself and its workloads, kept for a moment so that health checks and model names do not
 // become calls each.
-import { SealedError, type Status } from '@sealed/protocol'
+import { SealedError, type Status, workloadFor } from '@sealed/protocol'
 import type { EmbassyClient } from './deps.ts'
 
 export type Workload = Status['workloads'][number]
@@ -36,15 +36,7 @@ export class StatusCache {
 
 /** The workload that serves a model, or has its name; throws `workload.unknown` or `endpoint.unknown`. */
 export function findWorkload(status: Status, model: string, endpoint: string): Workload {
-  const found =
-    status.workloads.find(({ models }) => models.includes(model)) ??
-    status.workloads.find(({ name }) => name === model)
-  if (!found)
-    throw new SealedError(
-      'workload.unknown',
-      `no workload here serves the model ${JSON.stringify(model.slice(0, 128))}; GET /v1/models lists what there is`,
-      { param: 'model' },
-    )
+  const found = workloadFor(status.workloads, model)
   if (!found.endpoints.includes(endpoint))
     throw new SealedError(
       'endpoint.unknown',

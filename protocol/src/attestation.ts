@@ -6,7 +6,7 @@ import { MAX_EVENT_LOG } from './event-log.ts'
 import { canonicalBytes, parseCanonical } from './json.ts'
 import { keySetSchema, transportKeySchema } from './key-set.ts'
 import { launchSchema } from './launch.ts'
-import { base64url, check, destination, digest, hex, integer, name } from './schema.ts'
+import { base64url, check, destination, digest, hex, integer, models, name } from './schema.ts'
 import { unsealedReason } from './unsealed.ts'
 
 export const quoteSchema = v.strictObject({ attest: base64url(1024), signature: base64url(1024) })
@@ -36,6 +36,8 @@ export const configurationSchema = v.strictObject({
       digest,
       egress: v.array(egressRuleSchema),
       image: digest,
+      /** What may stand as `model` in a request for it. */
+      models,
       name,
       prefix_cache: v.picklist(['off', 'unknown']),
       seal_policy: v.picklist(['request', 'epoch', 'permanent']),

@@ -5,7 +5,7 @@ import { egressRuleSchema } from './attestation.ts'
 import { fromUtf8 } from './bytes.ts'
 import { witnessKeySchema } from './cosignature.ts'
 import { parseStrict } from './json.ts'
-import { base64url, check, digest, hex, integer, name, text } from './schema.ts'
+import { base64url, check, digest, hex, integer, models, name, text } from './schema.ts'
 import { tlsSchema } from './tls.ts'
 import { unsealedReason } from './unsealed.ts'
 import { weightsSchema } from './weights.ts'
@@ -60,7 +60,7 @@ const workloadMembers = v.strictObject({
   /** Image config digest (SHA-256), the image's identity. */
   image: digest,
   memory_bytes: integer(16 * 1024 * 1024),
-  models: v.pipe(v.array(text(128)), v.minLength(1), v.maxLength(16)),
+  models,
   name,
   /** Processes and threads; with `runsc` those of the sandbox too, two for each of the workload's. */
   pids: integer(4, 65536),

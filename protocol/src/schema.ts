@@ -41,6 +41,9 @@ export const name = v.pipe(
   v.regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be a name [a-z0-9][a-z0-9._-]*'),
 )
 
+/** What a workload's models are called by who asks for them, as OpenAI's `model`. */
+export const models = v.pipe(v.array(text(128)), v.minLength(1), v.maxLength(16))
+
 /** A capability, wherever it stands beside those of others: whose it is, and its name. */
 export const capability = v.pipe(
   v.string(),

@@ -44,6 +44,9 @@ def _form(j):
     bad("with seven certificates", "too many", put("document", "ak", "chain", value=[base64url(b"0")] * 7))
     beside = {"certificates": [base64url(b"0")] * 5, "kind": "sev-snp", "report": ""}
     bad("with five certificates beside a report", "too many", put("document", "tee_report", value=beside))
+    for name, models in (("no model", []), ("seventeen models", ["m"] * 17), ("a model of 129 characters", ["m" * 129])):
+        bad(f"with a workload of {name}", "1 to 16, of 128 at most", put("document", "configuration", "workloads", 0, "models", value=models))
+    bad("with a workload without models", "a member is missing", drop("document", "configuration", "workloads", 0, "models"))
     bad("that is a list", "type", put("document", value=[]))
     bad("that is nothing", "type", put("document", value=None))
 

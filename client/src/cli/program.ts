@@ -68,7 +68,7 @@ export function buildProgram(io: Io, json: boolean, done: (exit: Exit) => void):
     .description('a local OpenAI endpoint for any language: attests, encrypts, verifies')
     .option('--port <number>', 'on 127.0.0.1, and nowhere else', port, DEFAULT_PROXY_PORT)
     .option('--strict', 'hold streamed text back until it is verified')
-    .option('--workload <name>', 'for requests whose model names none of the machine’s')
+    .option('--workload <name>', 'ask this one, whatever model a request names')
     .action(run(proxyCommand))
   withJson(program.command('verify [receipt]'))
     .description(

@@ -1,6 +1,6 @@
 // The fetch itself: reads what an SDK asks, attests, exchanges, and answers with a Response whatever happens. It rejects
 // only when its caller gave up; an SDK takes any other rejection for a lost connection and sends again.
-import { randomBytes, type Verdict } from '@sealed/protocol'
+import { randomBytes, SealedError, type Verdict, workloadFor } from '@sealed/protocol'
 import type { Answer, AskOptions } from '../ask.ts'
 import type { Attested } from '../attest.ts'
 import type { Attester } from '../attester.ts'
@@ -148,8 +148,9 @@ class Sealed {
       try {
         return await this.#parts.exchange(this.#options(attested, either))
       } catch (error) {
-        if (fresh || !isStale(error)) throw error
-        attester.forget(attested)
+        const stale = staleness(error)
+        if (fresh || !stale) throw error
+        attester[stale](attested)
         this.#sent = false
       }
     }
@@ -158,8 +159,9 @@ class Sealed {
   #options(attested: Attested, signal: AbortSignal): AskOptions {
     const { maxOutputBytes, retry, strict, tenantSecret, workload } = this.#parts
     const { apiKey, body, endpoint, model, stream } = this.#call
-    const named = attested.document.configuration.workloads.some(({ name }) => name === model)
-    const chosen = workload ?? (named ? model : undefined)
+    const { workloads } = attested.document.configuration
+    const chosen =
+      workload ?? (model === undefined ? undefined : workloadFor(workloads, model).name)
     return {
       attested,
       endpoint,
@@ -185,11 +187,17 @@ class Sealed {
   }
 }
 
-/** True for a refusal at the door that a new attestation may mend: the machine has other keys or another workload now. */
-function isStale(error: unknown): boolean {
-  if (error instanceof GatewayFailure && error.evidence) return false
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return code === 'envelope.key_unknown' || code === 'envelope.expect_mismatch'
+/**
+ * What a refusal at the door says of the attestation, which a new one may mend: the machine has other keys or another
+ * workload now, or may have one that is not in it.
+ */
+function staleness(error: unknown): 'forget' | 'doubt' | undefined {
+  if (!(error instanceof SealedError)) return undefined
+  if (error instanceof GatewayFailure && error.evidence) return undefined
+  const { code } = error
+  if (code === 'workload.unknown') return 'doubt'
+  const isOther = code === 'envelope.key_unknown' || code === 'envelope.expect_mismatch'
+  return isOther ? 'forget' : undefined
 }
 
 function verdictOrThrow(error: unknown): Verdict {

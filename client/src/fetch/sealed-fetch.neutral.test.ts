@@ -108,16 +108,39 @@ describe('a sealed fetch', () => {
     expect((await send()).status).toBe(200)
   })
 
-  it('asks the workload that the model names, or the one it was told', async () => {
+  it('asks the workload that serves the model, or the one it was told', async () => {
     const named = connect({}, {}, other)
-    await named.send({ model: 'two' })
-    expect(named.double.sessions[0]!.header.workload).toBe('two')
-    const response = await named.send({ model: 'three' })
-    expect(response.status).toBe(404)
-    expect(await response.json()).toMatchObject({ error: { code: 'workload.unknown' } })
+    await named.send({ model: 'two-model' })
+    await named.send({ model: 'one' })
+    expect(named.double.sessions.map(({ header }) => header.workload)).toEqual(['two', 'one'])
     const told = connect({}, { workload: 'one' }, other)
-    await told.send({ model: 'two' })
-    expect(told.double.sessions[0]!.header.workload).toBe('one')
+    await told.send({ model: 'two-model' })
+    await told.send({ model: 'any' })
+    expect(told.double.sessions.map(({ header }) => header.workload)).toEqual(['one', 'one'])
+  })
+
+  it('sends nothing for a model that the machine does not have, be it the only one’s or not', async () => {
+    for (const on of [machine, other]) {
+      const { double, send } = connect({}, {}, on)
+      const response = await send({ model: 'three' })
+      expect(response.status).toBe(404)
+      expect(response.headers.get('x-should-retry')).toBe('false')
+      const { error } = (await response.json()) as { error: unknown }
+      expect(error).toMatchObject({ code: 'workload.unknown', param: 'model' })
+      expect(double.requests).toEqual([])
+    }
+  })
+
+  it('attests again for a model that a machine may have by now, but not at every request', async () => {
+    const clock = { now: NOW }
+    const { double, send } = connect({}, { now: () => clock.now })
+    expect((await send({ model: 'three' })).status).toBe(404)
+    expect((await send({ model: 'three' })).status).toBe(404)
+    expect(attestations(double.calls)).toBe(1)
+    clock.now += 30_000
+    expect((await send({ model: 'three' })).status).toBe(404)
+    expect((await send({ model: 'three' })).status).toBe(404)
+    expect(attestations(double.calls)).toBe(2)
   })
 
   it('prefers its own API key to the SDK’s, and sends neither in clear beyond the loopback', async () => {

@@ -18,7 +18,7 @@ export interface SealedFetchOptions {
   policy: Policy
   /** Key of the gateway; without it the SDK's own key is sent on, as to any other base URL. */
   apiKey?: string
-  /** Which workload of the machine; without it the one that the request's `model` names, or the only one. */
+  /** Which workload of the machine, whatever the request's `model` is; without it the one that serves that model. */
   workload?: string
   /** Holds a streamed answer back until its receipt was verified. */
   strict?: boolean

@@ -53,6 +53,7 @@ export const workloadOf = (name: string, byte: number): Configuration['workloads
   digest: hexOf(byte),
   egress: [],
   image: hexOf(byte + 1),
+  models: [`${name}-model`],
   name,
   prefix_cache: 'off',
   seal_policy: 'request',

@@ -126,11 +126,13 @@ async function observeFor(
     if (observed.kind === 'seen') return observed
   }
   if (metering === 'optional') return undefined
+  const withheld = `the workload answered ${status} and no activations: its answer is withheld`
+  if (status >= 500) throw new Refused('workload.failed', 'workload.failed', withheld)
   if (status >= 400)
     throw new Refused(
-      status < 500 ? 'workload.refused' : 'workload.failed',
+      'workload.refused',
       'workload.failed',
-      `the workload answered ${status} and no activations: its answer is withheld`,
+      `${withheld}; it may not take this model or these parameters`,
     )
   throw new Refused(
     'activations.missing',

@@ -110,6 +110,7 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
         digest: hexOf(0xa0),
         egress: [],
         image: hexOf(0xa1),
+        models: ['demo-model'],
         name: 'demo',
         prefix_cache: 'off',
         seal_policy: 'request',
