@@ -174,6 +174,20 @@ describe('a sealed fetch', () => {
     }
   })
 
+  it.each(['envelope.key_unknown', 'envelope.expect_mismatch', 'workload.unknown'])(
+    'never sends again what was taken, though its last frame says %s as a refusal would',
+    async (code) => {
+      for (const stream of [false, true]) {
+        const final: Bends['final'] = (honest) => ({ ...honest, error: { code, message: 'no' } })
+        const { double, send } = connect({ final })
+        const response = await send({ stream })
+        if (stream) await expect(response.text()).rejects.toMatchObject({ code })
+        else expect(response.status).toBe(424)
+        expect(double.requests).toHaveLength(1)
+      }
+    },
+  )
+
   it('refuses an answer that a callback refuses', async () => {
     const onVerdict = () => {
       throw new Error('not this one')
