@@ -36,8 +36,8 @@ export const configurationSchema = v.strictObject({
       digest,
       egress: v.array(egressRuleSchema),
       image: digest,
-      /** What may stand as `model` in a request for it. */
-      models,
+      /** What may stand as `model` in a request for it; documents of earlier versions do not say. */
+      models: v.exactOptional(models),
       name,
       prefix_cache: v.picklist(['off', 'unknown']),
       seal_policy: v.picklist(['request', 'epoch', 'permanent']),

@@ -15,6 +15,13 @@ test.each([
   expect(workloadFor(workloads, model).name).toBe(name)
 })
 
+test('finds the only one where the document is of a version that says no models', () => {
+  const old = [{ name: 'small' }, { name: 'large' }]
+  expect(workloadFor(old.slice(0, 1), 'llama').name).toBe('small')
+  expect(workloadFor(old, 'large').name).toBe('large')
+  expect(() => workloadFor(old, 'llama')).toThrow(/no workload/)
+})
+
 test.each(['gpt-0', '', 'x'.repeat(10_000)])(
   'puts no other in place of one that is not there',
   (model) => {

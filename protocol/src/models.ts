@@ -2,16 +2,17 @@
 import { SealedError } from './errors.ts'
 
 /**
- * The first that serves the model, else the one of that name. Throws `workload.unknown` where there is neither: another
- * workload's answer would pass for that of the model that was asked for.
+ * The first that serves the model, else the one of that name, else the only one if it does not say its models. Throws
+ * `workload.unknown` where there is none: another's answer would pass for that of the model that was asked for.
  */
-export function workloadFor<W extends { name: string; models: readonly string[] }>(
+export function workloadFor<W extends { name: string; models?: readonly string[] }>(
   workloads: readonly W[],
   model: string,
 ): W {
   const found =
-    workloads.find(({ models }) => models.includes(model)) ??
-    workloads.find(({ name }) => name === model)
+    workloads.find(({ models }) => models?.includes(model)) ??
+    workloads.find(({ name }) => name === model) ??
+    workloads.find(({ models }) => models === undefined && workloads.length === 1)
   if (found) return found
   throw new SealedError(
     'workload.unknown',

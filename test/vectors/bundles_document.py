@@ -44,9 +44,9 @@ def _form(j):
     bad("with seven certificates", "too many", put("document", "ak", "chain", value=[base64url(b"0")] * 7))
     beside = {"certificates": [base64url(b"0")] * 5, "kind": "sev-snp", "report": ""}
     bad("with five certificates beside a report", "too many", put("document", "tee_report", value=beside))
-    for name, models in (("no model", []), ("seventeen models", ["m"] * 17), ("a model of 129 characters", ["m" * 129])):
-        bad(f"with a workload of {name}", "1 to 16, of 128 at most", put("document", "configuration", "workloads", 0, "models", value=models))
-    bad("with a workload without models", "a member is missing", drop("document", "configuration", "workloads", 0, "models"))
+    for name, models in (("no model", []), ("17 models", ["m"] * 17), ("a model of 129 characters", ["m" * 129])):
+        named = put("document", "configuration", "workloads", 0, "models", value=models)
+        bad(f"with a workload of {name}", "1 to 16, of 128 at most", named)
     bad("that is a list", "type", put("document", value=[]))
     bad("that is nothing", "type", put("document", value=None))
 
@@ -295,5 +295,7 @@ def _policy(j):
     again = {"workloads": [WORKLOAD, {**WORKLOAD, "image": hexes("another image")}]}
     boot = Boot("configured one name twice", configuration={**configured, **again})
     j.failed("a configuration with two workloads of one name", "which is meant", only, boot=boot)
+    named = Boot("configured models", configuration={**configured, "workloads": [{**WORKLOAD, "models": ["demo-model"]}]})
+    j.verified("a configuration with a workload's models", boot=named)
     optional = Boot("configured optional metering", configuration={**configured, "metering": "optional"})
     j.verified("optional metering where that is enough", put("policy", "metering", value="optional"), boot=optional)

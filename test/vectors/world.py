@@ -16,7 +16,7 @@ from verifier.wire import derive
 AK_ATTRIBUTES = 0x00050072
 WORKLOAD = {
     "activations": "safetensors", "digest": HEADER["expect"]["workload"], "egress": [], "image": hexes("image"),
-    "models": ["demo-model"], "name": "demo", "prefix_cache": "off", "seal_policy": "request",
+    "name": "demo", "prefix_cache": "off", "seal_policy": "request",
 }
 
 EPOCH = hexes("epoch")[:32]

@@ -53,6 +53,7 @@ describe('a real session', () => {
     })
     expect(checks.filter(({ result }) => result === 'skip').map(({ id }) => id)).toEqual([
       'document.pcr_reference',
+      'document.event_log',
       'document.boot_application',
       'document.tee_form',
       'document.tee_chain',

@@ -110,7 +110,6 @@ export async function createWorld(kind: 'ecdsa' | 'rsassa' = 'ecdsa'): Promise<W
         digest: hexOf(0xa0),
         egress: [],
         image: hexOf(0xa1),
-        models: ['demo-model'],
         name: 'demo',
         prefix_cache: 'off',
         seal_policy: 'request',

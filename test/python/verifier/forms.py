@@ -133,7 +133,7 @@ configuration = record(
     workloads=listing(
         record(
             activations=word("none", "safetensors"), digest=digest, egress=listing(egress), image=digest,
-            models=listing(text(128), 1, 16), name=name, prefix_cache=word("off", "unknown"),
+            models=Maybe(listing(text(128), 1, 16)), name=name, prefix_cache=word("off", "unknown"),
             seal_policy=SEAL_POLICY, weights=Maybe(listing(digest, 1, 8)),
         )
     ),
