@@ -5,7 +5,6 @@ import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSealedFetch, verdictOf } from '@sealed/client'
-import { decodeReceipt } from '@sealed/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type InstanceOptions, writeFiles } from '../scripts/instance/files.ts'
 import { buildImage } from '../scripts/instance/images.ts'
@@ -18,9 +17,9 @@ const [DEMO, REFERENCE] = ['sealed-demo', 'reference'] as const
 const both: InstanceOptions['launch'] = async (paths, sealing) => {
   await writeFiles(paths, { workload: 'noop' }, await buildImage('noop', paths.images), sealing)
   const image = await buildImage(REFERENCE, paths.images)
-  const member = async (path: string) =>
+  const read = async (path: string) =>
     JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown> & { workloads: unknown[] }
-  const noop = await member(paths.workload)
+  const noop = await read(paths.workload)
   const reference = { ...noop, image: image.id, models: [DEMO], name: REFERENCE }
   const text = JSON.stringify(reference)
   const file = join(paths.state, 'second.json')
@@ -29,7 +28,7 @@ const both: InstanceOptions['launch'] = async (paths, sealing) => {
     [paths.config, { archive: image.archive, file, replicas: 1 }],
     [paths.policy, createHash('sha256').update(text).digest('hex')],
   ] as const) {
-    const written = await member(path)
+    const written = await read(path)
     await writeFile(path, JSON.stringify({ ...written, workloads: [...written.workloads, more] }))
   }
 }
@@ -93,7 +92,6 @@ describe('two workloads on one machine', () => {
     const models = await Promise.all(
       cases.map(async ([model]) => {
         const { receipt } = await world.chat('What is a horse?', { model })
-        expect(decodeReceipt(receipt!).leaf.statements.at(-1)!.type).toBe('response.released')
         return statementOf(receipt!, 'activations.observed').model
       }),
     )
